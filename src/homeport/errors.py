@@ -1,0 +1,294 @@
+"""What can go wrong, in the domain's words. Status codes belong to the dialects of the doors.
+
+HomeportError
+├── Invalid       AccountNameInvalid · RepositoryNameInvalid · TagNameInvalid · DigestInvalid · DigestMismatch
+│                 SizeMismatch · RangeInvalid · ManifestInvalid · ManifestUnsupported · BodyInvalid · FieldInvalid
+│                 PageInvalid
+├── Unknown       AccountUnknown · NamespaceUnknown · RepositoryUnknown · ManifestUnknown · TagUnknown · BlobUnknown
+│                 ManifestBlobUnknown · UploadUnknown · AccessTokenUnknown · TeamUnknown · PageUnknown
+├── Conflict      AccountExists · TeamExists · UploadBusy · LastOwner · ManifestInUse
+├── Denied        NotAuthenticated · CredentialsInvalid · OrganizationLogin · ActionDenied · TokenNotAllowed
+├── TooLarge      ManifestTooLarge · BlobTooLarge · BodyTooLarge
+├── TooMany       TooManyAttempts
+└── Unavailable   DatabaseUnavailable · StoreUnavailable · StoreFull
+"""
+
+from collections.abc import Mapping, Sequence
+
+
+class HomeportError(Exception):
+    """The root. The message is a sentence that clients may see as it stands."""
+
+
+class Invalid(HomeportError):
+    """What was sent cannot be right, whoever sends it."""
+
+
+class AccountNameInvalid(Invalid):
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"invalid account name {name!r}: {why}")
+
+
+class RepositoryNameInvalid(Invalid):
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"invalid repository name {name!r}: {why}")
+
+
+class TagNameInvalid(Invalid):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"invalid tag {name!r}")
+
+
+class DigestInvalid(Invalid):
+    def __init__(self, digest: str) -> None:
+        super().__init__(f"invalid digest {digest!r}: use sha256: or sha512: with lower-case hex")
+
+
+class DigestMismatch(Invalid):
+    """The bytes that came are not those the digest names."""
+
+    def __init__(self, expected: str) -> None:
+        super().__init__(f"the content does not match the digest {expected}")
+
+
+class SizeMismatch(Invalid):
+    """Fewer or more bytes came than were announced."""
+
+    def __init__(self, *, expected_bytes: int, received_bytes: int) -> None:
+        super().__init__(f"expected {expected_bytes} bytes, received {received_bytes}")
+
+
+class RangeInvalid(Invalid):
+    """A chunk that does not begin where the upload ends; `offset` is where it has to begin."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(f"the next chunk has to begin at byte {offset}")
+        self.offset = offset
+
+
+class ManifestInvalid(Invalid):
+    def __init__(self, why: str) -> None:
+        super().__init__(f"invalid manifest: {why}")
+
+
+class ManifestUnsupported(Invalid):
+    """A media type that this registry does not keep."""
+
+    def __init__(self, media_type: str, hint: str = "") -> None:
+        super().__init__(f"unsupported manifest media type {media_type!r}{hint and ': ' + hint}")
+
+
+class BodyInvalid(Invalid):
+    """A body that cannot be read at all (not JSON, not an object, not UTF-8)."""
+
+
+class FieldInvalid(Invalid):
+    """Fields with values that do not fit; `fields` says per field what is wrong."""
+
+    def __init__(self, fields: Mapping[str, Sequence[str]], text: str = "invalid request") -> None:
+        super().__init__(text)
+        self.fields = fields
+
+
+class PageInvalid(Invalid):
+    """A page number or size that is not a positive whole number."""
+
+
+class Unknown(HomeportError):
+    """Not there, or the caller may not know that it is."""
+
+
+class AccountUnknown(Unknown):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"account {name} not found")
+
+
+class NamespaceUnknown(Unknown):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"namespace {name} not found")
+
+
+class RepositoryUnknown(Unknown):
+    """No such repository, or the caller may not know that there is one."""
+
+    def __init__(self, name: object) -> None:
+        super().__init__(f"repository {name} not found")
+        self.name = name
+
+
+class ManifestUnknown(Unknown):
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"manifest {reference} not found")
+
+
+class TagUnknown(Unknown):
+    def __init__(self, name: object, tag: str) -> None:
+        super().__init__(f"tag '{tag}' not found")
+        self.name = name
+        self.tag = tag
+
+
+class BlobUnknown(Unknown):
+    def __init__(self, digest: str) -> None:
+        super().__init__(f"blob {digest} not found")
+        self.digest = digest
+
+
+class ManifestBlobUnknown(Unknown):
+    """A manifest names content that its repository does not hold."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(f"the manifest refers to {digest}, which is not found in this repository")
+        self.digest = digest
+
+
+class UploadUnknown(Unknown):
+    def __init__(self) -> None:
+        super().__init__("upload not found: it never was, has ended, or belongs to someone else")
+
+
+class AccessTokenUnknown(Unknown):
+    def __init__(self) -> None:
+        super().__init__("access token not found: it does not exist")
+
+
+class TeamUnknown(Unknown):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"team {name} not found")
+
+
+class PageUnknown(Unknown):
+    """A page beyond the last one."""
+
+    def __init__(self) -> None:
+        super().__init__("page not found: it is beyond the last one")
+
+
+class Conflict(HomeportError):
+    """It cannot be done in the present state of things."""
+
+
+class AccountExists(Conflict):
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is already in use")
+
+
+class TeamExists(Conflict):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"team {name} already exists")
+
+
+class UploadBusy(Conflict):
+    """Another request is writing to this upload."""
+
+    def __init__(self) -> None:
+        super().__init__("another request is writing to this upload")
+
+
+class LastOwner(Conflict):
+    def __init__(self, organization: str) -> None:
+        super().__init__(f"{organization} needs at least one owner")
+
+
+class ManifestInUse(Conflict):
+    """An index of the repository refers to the manifest."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(f"manifest {digest} is part of an index in this repository: delete that first")
+
+
+class Denied(HomeportError):
+    """The caller may not."""
+
+
+class NotAuthenticated(Denied):
+    """No credentials, or none that are valid (any more)."""
+
+    def __init__(self, message: str = "authentication required") -> None:
+        super().__init__(message)
+
+
+class CredentialsInvalid(NotAuthenticated):
+    """A wrong name, password or token; one error for all, so that names cannot be probed."""
+
+    def __init__(self) -> None:
+        super().__init__("incorrect username or password")
+
+
+class OrganizationLogin(NotAuthenticated):
+    """An organization has no password."""
+
+    def __init__(self) -> None:
+        super().__init__("Cannot log into an organization account")
+
+
+class ActionDenied(Denied):
+    """The caller may see it, but not do this."""
+
+    def __init__(self, action: str, what: object) -> None:
+        super().__init__(f"requested access to the resource is denied: {action} on {what}")
+        self.action = action
+
+
+class TokenNotAllowed(Denied):
+    """The kind of token that the caller came with does not open this door."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"token issued from {kind} is not allowed")
+
+
+class TooLarge(HomeportError):
+    """More bytes than the limit; `limit_bytes` is the limit."""
+
+    def __init__(self, what: str, limit_bytes: int) -> None:
+        super().__init__(f"{what} is larger than {limit_bytes} bytes")
+        self.limit_bytes = limit_bytes
+
+
+class ManifestTooLarge(TooLarge):
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__("the manifest", limit_bytes)
+
+
+class BlobTooLarge(TooLarge):
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__("the blob", limit_bytes)
+
+
+class BodyTooLarge(TooLarge):
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__("the request body", limit_bytes)
+
+
+class TooMany(HomeportError):
+    """Too often; `retry_after_s` is when to come back, in seconds from now."""
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class TooManyAttempts(TooMany):
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__("too many failed login attempts for username or IP address", retry_after_s)
+
+
+class Unavailable(HomeportError):
+    """Something that the answer depends on does not answer; the request may be sent again."""
+
+
+class DatabaseUnavailable(Unavailable):
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the database is not available: {why}")
+
+
+class StoreUnavailable(Unavailable):
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the blob store is not available: {why}")
+
+
+class StoreFull(Unavailable):
+    """No space left for what was sent; nothing of it was kept."""
+
+    def __init__(self) -> None:
+        super().__init__("no space left in the blob store")

@@ -1,0 +1,117 @@
+"""The names that people and clients write: their grammar, pure.
+
+Sources: OCI Distribution Spec §Pulling manifests (repository, tag), OCI Image Spec §Digests, and Docker Hub's own
+rule that a repository is `namespace/name`, where a name of one part stands for `library/name`.
+"""
+
+import re
+from typing import NamedTuple, Self
+
+from homeport.errors import AccountNameInvalid, DigestInvalid, RepositoryNameInvalid, TagNameInvalid
+
+REPOSITORY_LENGTH_LIMIT = 255
+"""Characters of `namespace/name`; clients prepend a host and refuse more."""
+
+OFFICIAL_NAMESPACE = "library"
+
+# The first words of Hub and service paths: an account of such a name would make `/v2/<name>/…` ambiguous.
+RESERVED_NAMES = frozenset(
+    "access-tokens api api-tokens api_tokens auditlogs auth blobs healthz invites manifests namespaces orgs "
+    "readyz referrers repositories scim search tags token tokens uploads user users v1 v2 web".split()
+)
+
+_ACCOUNT = re.compile(r"[a-z0-9]+(?:[_-]+[a-z0-9]+)*")
+_COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
+_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+_DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}")
+
+
+class AccountName(str):
+    """The name of a user or an organization: 2 to 30 lower-case letters, digits, `_` and `-` between them."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Check a name that a new account is to have.
+
+        Raises:
+            AccountNameInvalid: outside the grammar, or a word that paths need.
+        """
+        if not 2 <= len(text) <= 30 or not _ACCOUNT.fullmatch(text):
+            raise AccountNameInvalid(text, "use 2 to 30 lower-case letters and digits, with - or _ between them")
+        if text in RESERVED_NAMES:
+            raise AccountNameInvalid(text, "this word is reserved")
+        return cls(text)
+
+
+class RepositoryName(NamedTuple):
+    """`namespace/name`."""
+
+    namespace: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> "RepositoryName":
+        """Read a name as the registry has it; one part alone is an official image.
+
+        Raises:
+            RepositoryNameInvalid: outside the grammar, too long, or of more than two parts.
+        """
+        namespace, slash, name = text.partition("/")
+        if not slash:
+            namespace, name = OFFICIAL_NAMESPACE, namespace
+        if len(text) > REPOSITORY_LENGTH_LIMIT:
+            raise RepositoryNameInvalid(text[:64] + "…", f"longer than {REPOSITORY_LENGTH_LIMIT} characters")
+        if not _COMPONENT.fullmatch(namespace) or not _COMPONENT.fullmatch(name):
+            raise RepositoryNameInvalid(text, "use namespace/name in lower case")
+        return cls(namespace, name)
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class TagName(str):
+    """A tag: up to 128 characters of `[A-Za-z0-9_.-]`, not starting with `.` or `-`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises: TagNameInvalid."""
+        if not _TAG.fullmatch(text):
+            raise TagNameInvalid(text[:140])
+        return cls(text)
+
+
+class Digest(str):
+    """A content digest, `sha256:…` or `sha512:…`, in lower-case hex."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises: DigestInvalid: another algorithm, a wrong length, upper-case hex."""
+        if not _DIGEST.fullmatch(text):
+            raise DigestInvalid(text[:140])
+        return cls(text)
+
+    @property
+    def algorithm(self) -> str:
+        return self[:6]
+
+    @property
+    def hex(self) -> str:
+        return self[7:]
+
+
+Reference = TagName | Digest
+
+
+def parse_reference(text: str) -> Reference:
+    """Read what stands behind `/manifests/`: a digest if it has a colon, a tag otherwise.
+
+    Raises:
+        DigestInvalid, TagNameInvalid
+    """
+    return Digest.parse(text) if ":" in text else TagName.parse(text)

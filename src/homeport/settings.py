@@ -1,0 +1,180 @@
+"""One frozen `Settings`, read once: defaults, then a TOML file, then `HOMEPORT_…` variables, then flags.
+
+Each field is documented here and nowhere else; `docs/configuration.md` is compared with this module by a test.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+PREFIX = "HOMEPORT_"
+CONFIG_VARIABLE = "HOMEPORT_CONFIG"
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Positive = Annotated[int, Meta(ge=1)]
+
+
+class SettingsError(Exception):
+    """A setting that is unknown or cannot be right; the message names it and says what it takes."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that can be set. Durations are in seconds, sizes in bytes."""
+
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="Port to listen on.")] = 8000
+    workers: Annotated[Positive, Meta(description="Worker processes of `homeport serve`.")] = 1
+    data: Annotated[
+        Path,
+        Meta(description="Folder of the database and the blobs; made on first start, for its owner only."),
+    ] = Path("homeport-data")
+    database_url: Annotated[
+        str,
+        Meta(description="`postgresql://…`; empty for SQLite in the data folder."),
+    ] = ""
+    public_url: Annotated[
+        str,
+        Meta(
+            description="Base of the absolute URLs in answers, e.g. `https://hub.example.com`; "
+            "empty: the host that each request was sent to."
+        ),
+    ] = ""
+    admin_password: Annotated[
+        str,
+        Meta(description="Password of the site administrator `admin` at first start; empty: one is generated and printed."),
+    ] = ""
+    default_privacy: Annotated[
+        Literal["public", "private"],
+        Meta(description="Privacy of a repository that a push creates."),
+    ] = "public"
+    blob_size_limit: Annotated[
+        Positive, Meta(description="Largest blob that a push may bring, in bytes.")
+    ] = 64 * 1024**3
+    manifest_depth_limit: Annotated[
+        Positive, Meta(description="How deep an index may nest other indexes.")
+    ] = 4
+    upload_age_limit: Annotated[
+        Positive, Meta(description="Seconds after which an upload that nobody goes on with is swept.")
+    ] = 24 * 3600
+    login_token_lifetime: Annotated[
+        Positive, Meta(description="Seconds that a token of `POST /v2/users/login` lives.")
+    ] = 24 * 3600
+    registry_token_lifetime: Annotated[
+        Annotated[int, Meta(ge=60)], Meta(description="Seconds that a token of the registry's token service lives.")
+    ] = 300
+    refresh_token_lifetime: Annotated[
+        Positive, Meta(description="Seconds that a refresh token (`offline_token=true`) lives.")
+    ] = 90 * 24 * 3600
+    login_attempts_per_account: Annotated[
+        Positive, Meta(description="Failed passwords for one account name within `login_attempts_window`.")
+    ] = 10
+    login_attempts_per_address: Annotated[
+        Positive, Meta(description="Failed logins from one address within `login_attempts_window`.")
+    ] = 50
+    login_attempts_window: Annotated[Positive, Meta(description="Seconds over which failed logins count.")] = 600
+    drain_timeout: Annotated[
+        Positive, Meta(description="Seconds that running transfers have to finish after SIGTERM.")
+    ] = 30
+    log_format: Annotated[Literal["json", "console"], Meta(description="How log lines are written.")] = "json"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least of what is logged.")
+    ] = "info"
+
+    @property
+    def is_sqlite(self) -> bool:
+        return not self.database_url
+
+    @property
+    def sqlite_path(self) -> Path:
+        return self.data / "homeport.db"
+
+    @property
+    def blobs_path(self) -> Path:
+        return self.data / "blobs"
+
+    @property
+    def listen_url(self) -> str:
+        """Where this machine reaches the server."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"http://{host}:{self.port}"
+
+
+def descriptions() -> dict[str, str]:
+    """Field name → its documentation line."""
+    hints = get_type_hints(Settings, include_extras=True)
+    lines = {}
+    for field in msgspec.structs.fields(Settings):
+        metas = (meta for meta in hints[field.name].__metadata__ if isinstance(meta, Meta))
+        lines[field.name] = next(meta.description for meta in metas if meta.description)
+    return lines
+
+
+def load(environ: Mapping[str, str] = os.environ, **flags: Any) -> Settings:
+    """Read the settings; `flags` that are None were not given.
+
+    Raises:
+        SettingsError: an unknown name, or a value that does not fit.
+    """
+    known = {field.name for field in msgspec.structs.fields(Settings)}
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+
+    def take(name: str, value: Any, where: str) -> None:
+        if name not in known:
+            raise SettingsError(f"{where}: unknown setting {name!r}")
+        values[name] = value
+        origin[name] = where
+
+    if config := environ.get(CONFIG_VARIABLE):
+        for name, value in _read_file(Path(config)).items():
+            take(name, value, config)
+    for variable, text in environ.items():
+        if variable.startswith(PREFIX) and variable != CONFIG_VARIABLE:
+            take(variable.removeprefix(PREFIX).lower(), text, variable)
+    for name, value in flags.items():
+        if value is not None:
+            take(name, value, f"--{name}")
+
+    for name, value in values.items():
+        _check(name, value, origin[name])
+    settings = msgspec.convert(values, Settings, strict=False, dec_hook=_decode)
+    _check_urls(settings, origin)
+    return settings
+
+
+def _decode(type_: type, value: Any) -> Any:
+    if type_ is Path:
+        return Path(value)
+    raise TypeError(f"cannot read {type_}")
+
+
+def _check(name: str, value: Any, where: str) -> None:
+    try:
+        msgspec.convert({name: value}, Settings, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        reason = str(error).partition(" - at ")[0]
+        shown = "" if "password" in name else f" {value!r}"
+        raise SettingsError(f"{where}: {name} cannot be{shown}: {reason}") from None
+
+
+def _check_urls(settings: Settings, origin: Mapping[str, str]) -> None:
+    if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
+        raise SettingsError(f"{origin['public_url']}: public_url has to begin with http:// or https://")
+    if settings.public_url.endswith("/"):
+        raise SettingsError(f"{origin['public_url']}: public_url has to end without a slash")
+    if settings.database_url and not settings.database_url.startswith(("postgresql://", "postgres://")):
+        raise SettingsError(f"{origin['database_url']}: database_url has to begin with postgresql://")
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{CONFIG_VARIABLE}: cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not a TOML file: {error}") from None

@@ -1,0 +1,131 @@
+"""The contract of the database: transactions that run SQL as it is written, and give frozen structs.
+
+SQL stands where it is used, in the words that SQLite and PostgreSQL share, with named parameters (`:name`). What a
+parameter may be: None, bool, int, str, bytes, an aware `datetime` (stored as UTC microseconds), or a list of int or
+str, which is written `in (:names...text)` or `in (:ids...bigint)`.
+
+Columns come in the order of the struct's fields; the first use of a statement checks that, so that a changed query
+fails in its first test and never swaps two values silently.
+"""
+
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol, TypeVar, get_type_hints
+
+import msgspec
+
+T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)(?:\.\.\.(bigint|text))?")
+
+
+class Transaction(Protocol):
+    """Statements that see one state of the data, and are kept together or not at all."""
+
+    async def one(self, struct: type[S], sql: str, /, **parameters: Any) -> S | None:
+        """The first row, or None."""
+        ...
+
+    async def many(self, struct: type[S], sql: str, /, **parameters: Any) -> list[S]:
+        """All rows. The statement bounds their number."""
+        ...
+
+    async def value(self, type_: type[T], sql: str, /, **parameters: Any) -> T | None:
+        """The first column of the first row; None if there is no row or the value is null."""
+        ...
+
+    async def run(self, sql: str, /, **parameters: Any) -> int:
+        """Run a statement that gives no rows; how many rows it touched."""
+        ...
+
+    async def lock(self, kind: str, id_: int, /) -> None:
+        """Wait until no other transaction holds this lock, and hold it until this one ends."""
+        ...
+
+    def after_commit(self, callback: Callable[[], None], /) -> None:
+        """Call this once the transaction is durable; not at all if it fails."""
+        ...
+
+
+class Database(Protocol):
+    """Where transactions come from."""
+
+    trace: Callable[[str], None] | None
+    """Called with each statement; tests count with it."""
+
+    def read(self, *, scan: bool = False) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction that only reads; `scan` keeps statements that may look at many rows off the event loop."""
+        ...
+
+    def write(self) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction that is durable when the block has ended without an error."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+def to_microseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def from_microseconds(value: int) -> datetime:
+    return EPOCH + timedelta(microseconds=value)
+
+
+def utcnow() -> datetime:
+    return datetime.now(UTC)
+
+
+class RowMaker:
+    """Turns the rows of one statement into structs; knows which columns need converting."""
+
+    def __init__(self, struct: type[msgspec.Struct], columns: Sequence[str]) -> None:
+        fields = struct.__struct_fields__
+        if tuple(columns) != fields:
+            raise TypeError(f"{struct.__name__} has {fields}, the statement gives {tuple(columns)}")
+        hints = get_type_hints(struct)
+        self._struct = struct
+        self._converters = [
+            (index, converter)
+            for index, name in enumerate(fields)
+            if (converter := _converter(hints[name])) is not None
+        ]
+
+    def __call__(self, row: Sequence[Any]) -> Any:
+        if not self._converters:
+            return self._struct(*row)
+        values = list(row)
+        for index, convert in self._converters:
+            if values[index] is not None:
+                values[index] = convert(values[index])
+        return self._struct(*values)
+
+
+def _converter(hint: Any) -> Callable[[Any], Any] | None:
+    """What a column needs on its way out: times and booleans are integers in the database."""
+    options = {hint, *getattr(hint, "__args__", ())}
+    if datetime in options:
+        return from_microseconds
+    if bool in options:
+        return bool
+    for option in options:
+        if isinstance(option, type) and issubclass(option, str) and option is not str:
+            return option
+    return None
+
+
+async def every_row(
+    page: Callable[[int], Any],
+) -> AsyncIterator[Any]:
+    """Walk a table in pages: `page(after_id)` gives the next rows, which have an `id`."""
+    after = 0
+    while rows := await page(after):
+        for row in rows:
+            yield row
+        after = rows[-1].id

@@ -1,0 +1,113 @@
+"""Brings a database to the schema of this version.
+
+Alembic and SQLAlchemy are imported only when there is something to do: they cost a quarter of a second at each start.
+"""
+
+import asyncio
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from homeport.errors import DatabaseUnavailable
+from homeport.settings import Settings
+
+HEAD = "0001"
+"""The newest migration; a test compares it with the folder."""
+
+_LOCK = 0x686F6D65706F7274  # "homeport": one migrates, the others wait and find nothing to do
+_FOLDER = Path(__file__).parent / "migrations"
+
+
+class SchemaTooNew(Exception):
+    """The database was migrated by a newer Homeport."""
+
+
+async def migrate(settings: Settings) -> bool:
+    """Bring the schema to `HEAD`; whether there was anything to do.
+
+    Raises:
+        DatabaseUnavailable
+        SchemaTooNew
+    """
+    if settings.is_sqlite:
+        return await asyncio.to_thread(_migrate_sqlite, settings.sqlite_path)
+    return await _migrate_postgres(settings.database_url)
+
+
+def _migrate_sqlite(path: Path) -> bool:
+    if not path.exists():
+        # The database holds secrets: never readable by others, not even for the moment after its creation.
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    try:
+        with sqlite3.connect(path) as connection:
+            version = _sqlite_version(connection)
+        connection.close()
+    except sqlite3.Error as error:
+        raise DatabaseUnavailable(str(error)) from error
+    if version == HEAD:
+        return False
+
+    import sqlalchemy as sa  # noqa: PLC0415
+
+    engine = sa.create_engine(f"sqlite:///{path}")
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("pragma journal_mode = wal")
+            connection.exec_driver_sql("begin immediate")  # two processes may start at once
+            _upgrade(connection)
+            connection.commit()
+    finally:
+        engine.dispose()
+    return True
+
+
+def _sqlite_version(connection: sqlite3.Connection) -> str | None:
+    found = connection.execute("select 1 from sqlite_master where name = 'alembic_version'").fetchone()
+    row = connection.execute("select version_num from alembic_version").fetchone() if found else None
+    return row[0] if row else None
+
+
+async def _migrate_postgres(url: str) -> bool:
+    import asyncpg  # noqa: PLC0415 – an extra: not needed for SQLite
+
+    try:
+        connection = await asyncpg.connect(url)
+    except (OSError, asyncpg.PostgresError) as error:
+        raise DatabaseUnavailable(str(error)) from error
+    try:
+        await connection.execute("select pg_advisory_lock($1)", _LOCK)
+        found = await connection.fetchval("select to_regclass('alembic_version')")
+        version = await connection.fetchval("select version_num from alembic_version") if found else None
+        if version == HEAD:
+            return False
+
+        from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
+
+        address = url.partition("://")[2]
+        engine = create_async_engine(f"postgresql+asyncpg://{address}")
+        try:
+            async with engine.begin() as migrating:
+                await migrating.run_sync(_upgrade)
+        finally:
+            await engine.dispose()
+        return True
+    finally:
+        await connection.close()
+
+
+def _upgrade(connection: Any) -> None:
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise SchemaTooNew(
+            f"the database is of a newer Homeport than this one ({error}): upgrade the program"
+        ) from error

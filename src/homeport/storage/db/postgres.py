@@ -1,0 +1,160 @@
+"""PostgreSQL through asyncpg: a bounded pool; each write is a READ COMMITTED transaction.
+
+Where two writers must not cross, verbs take `tx.lock` first (an advisory lock that ends with the transaction).
+"""
+
+import zlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, TypeVar
+
+import asyncpg
+import msgspec
+
+from homeport.errors import DatabaseUnavailable
+from homeport.storage.db.database import PARAMETER, RowMaker, to_microseconds
+
+T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
+
+POOL_SIZE = 10
+STATEMENT_TIMEOUT_MS = 60_000
+ACQUIRE_TIMEOUT_S = 30
+
+# What says that the server is away or cannot serve, not that a statement is wrong.
+_OUTAGES = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.exceptions.OperatorInterventionError,
+    asyncpg.exceptions.InsufficientResourcesError,
+)
+
+
+class PostgresTransaction:
+    def __init__(self, connection: Any, owner: "PostgresDatabase") -> None:
+        self._connection = connection
+        self._owner = owner
+        self.callbacks: list[Callable[[], None]] = []
+
+    async def one(self, struct: type[S], sql: str, /, **parameters: Any) -> S | None:
+        text, values = self._bound(sql, parameters)
+        row = await self._connection.fetchrow(text, *values)
+        return None if row is None else self._owner.maker(struct, sql, row)(row)
+
+    async def many(self, struct: type[S], sql: str, /, **parameters: Any) -> list[S]:
+        text, values = self._bound(sql, parameters)
+        rows = await self._connection.fetch(text, *values)
+        if not rows:
+            return []
+        make = self._owner.maker(struct, sql, rows[0])
+        return [make(row) for row in rows]
+
+    async def value(self, type_: type[T], sql: str, /, **parameters: Any) -> T | None:
+        text, values = self._bound(sql, parameters)
+        value = await self._connection.fetchval(text, *values)
+        return None if value is None else type_(value)  # type: ignore[call-arg]  # int, str, bool, bytes
+
+    async def run(self, sql: str, /, **parameters: Any) -> int:
+        text, values = self._bound(sql, parameters)
+        status: str = await self._connection.execute(text, *values)
+        count = status.rpartition(" ")[2]
+        return int(count) if count.isdigit() else 0
+
+    async def lock(self, kind: str, id_: int, /) -> None:
+        """Raises no error: waits as long as the statement timeout allows."""
+        key = (zlib.crc32(kind.encode()) << 32 | id_ & 0xFFFFFFFF) - (1 << 63)
+        await self.run("select pg_advisory_xact_lock(:key)", key=key)
+
+    def after_commit(self, callback: Callable[[], None], /) -> None:
+        self.callbacks.append(callback)
+
+    def _bound(self, sql: str, parameters: dict[str, Any]) -> tuple[str, list[Any]]:
+        if self._owner.trace:
+            self._owner.trace(sql)
+        text, names = self._owner.statement(sql)
+        return text, [_value(parameters[name]) for name in names]
+
+
+def _value(value: Any) -> Any:
+    return to_microseconds(value) if type(value) is datetime else value
+
+
+class PostgresDatabase:
+    """A `Database` over a PostgreSQL server."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self.trace: Callable[[str], None] | None = None
+        self._statements: dict[str, tuple[str, list[str]]] = {}
+        self._makers: dict[tuple[type, str], RowMaker] = {}
+
+    @classmethod
+    async def open(cls, url: str) -> "PostgresDatabase":
+        """Connect.
+
+        Raises:
+            DatabaseUnavailable
+        """
+        try:
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=1,
+                max_size=POOL_SIZE,
+                command_timeout=STATEMENT_TIMEOUT_MS / 1000 + 5,
+                server_settings={
+                    "application_name": "homeport",
+                    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                    "idle_in_transaction_session_timeout": str(STATEMENT_TIMEOUT_MS),
+                },
+            )
+        except (*_OUTAGES, asyncpg.PostgresError) as error:
+            raise DatabaseUnavailable(str(error)) from error
+        return cls(pool)
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    def statement(self, sql: str) -> tuple[str, list[str]]:
+        """The statement in PostgreSQL's words: numbered parameters, each name one number."""
+        if (found := self._statements.get(sql)) is None:
+            names: list[str] = []
+
+            def number(match: "Any") -> str:
+                if match[1] not in names:
+                    names.append(match[1])
+                place = f"${names.index(match[1]) + 1}"
+                return f"select unnest({place}::{match[2]}[])" if match[2] else place
+
+            found = self._statements[sql] = (PARAMETER.sub(number, sql), names)
+        return found
+
+    def maker(self, struct: type, sql: str, row: Any) -> RowMaker:
+        key = (struct, sql)
+        if (found := self._makers.get(key)) is None:
+            found = self._makers[key] = RowMaker(struct, list(row.keys()))
+        return found
+
+    @asynccontextmanager
+    async def read(self, *, scan: bool = False) -> AsyncIterator[PostgresTransaction]:  # noqa: ARG002 – no loop to block
+        async with self._connection() as connection:
+            yield PostgresTransaction(connection, self)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[PostgresTransaction]:
+        async with self._connection() as connection:
+            transaction = PostgresTransaction(connection, self)
+            async with connection.transaction():
+                yield transaction
+        for callback in transaction.callbacks:
+            callback()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        try:
+            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+                yield connection
+        except _OUTAGES as error:
+            raise DatabaseUnavailable(str(error) or type(error).__name__) from error
