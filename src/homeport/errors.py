@@ -2,8 +2,8 @@
 
 HomeportError
 ├── Invalid       AccountNameInvalid · RepositoryNameInvalid · TagNameInvalid · DigestInvalid · DigestMismatch
-│                 SizeMismatch · RangeInvalid · ManifestInvalid · ManifestUnsupported · BodyInvalid · FieldInvalid
-│                 PageInvalid
+│                 SizeMismatch · RangeInvalid · ManifestInvalid · ManifestUnsupported · BodyInvalid · ValueUnstorable
+│                 FieldInvalid · PageInvalid
 ├── Unknown       AccountUnknown · NamespaceUnknown · RepositoryUnknown · ManifestUnknown · TagUnknown · BlobUnknown
 │                 ManifestBlobUnknown · UploadUnknown · AccessTokenUnknown · TeamUnknown · PageUnknown
 ├── Conflict      AccountExists · TeamExists · UploadBusy · LastOwner · ManifestInUse
@@ -80,6 +80,13 @@ class ManifestUnsupported(Invalid):
 
 class BodyInvalid(Invalid):
     """A body that cannot be read at all (not JSON, not an object, not UTF-8)."""
+
+
+class ValueUnstorable(Invalid):
+    """A text with a NUL or half a surrogate pair, or a number beyond 64 bits: no row can hold it."""
+
+    def __init__(self) -> None:
+        super().__init__("a value holds characters that cannot be kept, or is too large")
 
 
 class FieldInvalid(Invalid):

@@ -14,6 +14,7 @@ from msgspec import Meta
 
 PREFIX = "HOMEPORT_"
 CONFIG_VARIABLE = "HOMEPORT_CONFIG"
+_NOT_SETTINGS = {CONFIG_VARIABLE, "HOMEPORT_FAULT_POINT"}
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -134,7 +135,7 @@ def load(environ: Mapping[str, str] = os.environ, **flags: Any) -> Settings:
         for name, value in _read_file(Path(config)).items():
             take(name, value, config)
     for variable, text in environ.items():
-        if variable.startswith(PREFIX) and variable != CONFIG_VARIABLE:
+        if variable.startswith(PREFIX) and variable not in _NOT_SETTINGS:
             take(variable.removeprefix(PREFIX).lower(), text, variable)
     for name, value in flags.items():
         if value is not None:

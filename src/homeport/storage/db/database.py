@@ -9,7 +9,7 @@ fails in its first test and never swaps two values silently.
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar, get_type_hints
@@ -23,6 +23,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)(?:\.\.\.(bigint|text))?")
+
+
+Listener = Callable[[str, int], None]
 
 
 class Transaction(Protocol):
@@ -44,12 +47,16 @@ class Transaction(Protocol):
         """Run a statement that gives no rows; how many rows it touched."""
         ...
 
+    async def run_many(self, sql: str, rows: Sequence[dict[str, Any]], /) -> None:
+        """Run one statement for each row of parameters."""
+        ...
+
     async def lock(self, kind: str, id_: int, /) -> None:
         """Wait until no other transaction holds this lock, and hold it until this one ends."""
         ...
 
-    def after_commit(self, callback: Callable[[], None], /) -> None:
-        """Call this once the transaction is durable; not at all if it fails."""
+    def announce(self, event: str, id_: int, /) -> None:
+        """Tell the listeners of this process once the transaction is durable; not at all if it fails."""
         ...
 
 
@@ -65,6 +72,10 @@ class Database(Protocol):
 
     def write(self) -> AbstractAsyncContextManager[Transaction]:
         """A transaction that is durable when the block has ended without an error."""
+        ...
+
+    def listen(self, listener: Listener) -> None:
+        """Have announcements told to a function."""
         ...
 
     async def close(self) -> None: ...
@@ -118,14 +129,3 @@ def _converter(hint: Any) -> Callable[[Any], Any] | None:
         if isinstance(option, type) and issubclass(option, str) and option is not str:
             return option
     return None
-
-
-async def every_row(
-    page: Callable[[int], Any],
-) -> AsyncIterator[Any]:
-    """Walk a table in pages: `page(after_id)` gives the next rows, which have an `id`."""
-    after = 0
-    while rows := await page(after):
-        for row in rows:
-            yield row
-        after = rows[-1].id

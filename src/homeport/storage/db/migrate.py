@@ -4,6 +4,7 @@ Alembic and SQLAlchemy are imported only when there is something to do: they cos
 """
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
@@ -40,9 +41,8 @@ def _migrate_sqlite(path: Path) -> bool:
         # The database holds secrets: never readable by others, not even for the moment after its creation.
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     try:
-        with sqlite3.connect(path) as connection:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
             version = _sqlite_version(connection)
-        connection.close()
     except sqlite3.Error as error:
         raise DatabaseUnavailable(str(error)) from error
     if version == HEAD:
@@ -52,11 +52,11 @@ def _migrate_sqlite(path: Path) -> bool:
 
     engine = sa.create_engine(f"sqlite:///{path}")
     try:
-        with engine.connect() as connection:
-            connection.exec_driver_sql("pragma journal_mode = wal")
-            connection.exec_driver_sql("begin immediate")  # two processes may start at once
-            _upgrade(connection)
-            connection.commit()
+        with engine.connect() as migrating:
+            migrating.exec_driver_sql("pragma journal_mode = wal")
+            migrating.exec_driver_sql("begin immediate")  # two processes may start at once
+            _upgrade(migrating)
+            migrating.commit()
     finally:
         engine.dispose()
     return True
@@ -69,7 +69,7 @@ def _sqlite_version(connection: sqlite3.Connection) -> str | None:
 
 
 async def _migrate_postgres(url: str) -> bool:
-    import asyncpg  # noqa: PLC0415 – an extra: not needed for SQLite
+    import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 – an extra: not needed for SQLite
 
     try:
         connection = await asyncpg.connect(url)

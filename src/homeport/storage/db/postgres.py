@@ -3,17 +3,18 @@
 Where two writers must not cross, verbs take `tx.lock` first (an advisory lock that ends with the transaction).
 """
 
+import re
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]  # it has no stubs
 import msgspec
 
-from homeport.errors import DatabaseUnavailable
-from homeport.storage.db.database import PARAMETER, RowMaker, to_microseconds
+from homeport.errors import DatabaseUnavailable, ValueUnstorable
+from homeport.storage.db.database import PARAMETER, Listener, RowMaker, to_microseconds
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -37,7 +38,7 @@ class PostgresTransaction:
     def __init__(self, connection: Any, owner: "PostgresDatabase") -> None:
         self._connection = connection
         self._owner = owner
-        self.callbacks: list[Callable[[], None]] = []
+        self.announcements: list[tuple[str, int]] = []
 
     async def one(self, struct: type[S], sql: str, /, **parameters: Any) -> S | None:
         text, values = self._bound(sql, parameters)
@@ -63,13 +64,19 @@ class PostgresTransaction:
         count = status.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
 
+    async def run_many(self, sql: str, rows: Sequence[dict[str, Any]], /) -> None:
+        if self._owner.trace:
+            self._owner.trace(sql)
+        text, names = self._owner.statement(sql)
+        await self._connection.executemany(text, [[_value(row[name]) for name in names] for row in rows])
+
     async def lock(self, kind: str, id_: int, /) -> None:
         """Raises no error: waits as long as the statement timeout allows."""
         key = (zlib.crc32(kind.encode()) << 32 | id_ & 0xFFFFFFFF) - (1 << 63)
         await self.run("select pg_advisory_xact_lock(:key)", key=key)
 
-    def after_commit(self, callback: Callable[[], None], /) -> None:
-        self.callbacks.append(callback)
+    def announce(self, event: str, id_: int, /) -> None:
+        self.announcements.append((event, id_))
 
     def _bound(self, sql: str, parameters: dict[str, Any]) -> tuple[str, list[Any]]:
         if self._owner.trace:
@@ -88,6 +95,7 @@ class PostgresDatabase:
     def __init__(self, pool: Any) -> None:
         self._pool = pool
         self.trace: Callable[[str], None] | None = None
+        self._listeners: list[Listener] = []
         self._statements: dict[str, tuple[str, list[str]]] = {}
         self._makers: dict[tuple[type, str], RowMaker] = {}
 
@@ -114,6 +122,9 @@ class PostgresDatabase:
             raise DatabaseUnavailable(str(error)) from error
         return cls(pool)
 
+    def listen(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+
     async def close(self) -> None:
         await self._pool.close()
 
@@ -122,7 +133,7 @@ class PostgresDatabase:
         if (found := self._statements.get(sql)) is None:
             names: list[str] = []
 
-            def number(match: "Any") -> str:
+            def number(match: re.Match[str]) -> str:
                 if match[1] not in names:
                     names.append(match[1])
                 place = f"${names.index(match[1]) + 1}"
@@ -148,13 +159,16 @@ class PostgresDatabase:
             transaction = PostgresTransaction(connection, self)
             async with connection.transaction():
                 yield transaction
-        for callback in transaction.callbacks:
-            callback()
+        for event, id_ in transaction.announcements:
+            for listener in self._listeners:
+                listener(event, id_)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
                 yield connection
+        except asyncpg.DataError as error:
+            raise ValueUnstorable from error
         except _OUTAGES as error:
             raise DatabaseUnavailable(str(error) or type(error).__name__) from error

@@ -12,7 +12,7 @@ import asyncio
 import json
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from homeport.errors import DatabaseUnavailable, HomeportError
-from homeport.storage.db.database import PARAMETER, RowMaker, to_microseconds
+from homeport.errors import DatabaseUnavailable, HomeportError, ValueUnstorable
+from homeport.storage.db.database import PARAMETER, Listener, RowMaker, to_microseconds
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -60,7 +60,7 @@ class SqliteTransaction:
         self._connection = connection
         self._owner = owner
         self._scan = scan
-        self.callbacks: list[Callable[[], None]] = []
+        self.announcements: list[tuple[str, int]] = []
 
     async def one(self, struct: type[S], sql: str, /, **parameters: Any) -> S | None:
         cursor, rows = await self._rows(sql, parameters, limit=1)
@@ -81,11 +81,21 @@ class SqliteTransaction:
         cursor, _ = await self._rows(sql, parameters, limit=0)
         return cursor.rowcount
 
+    async def run_many(self, sql: str, rows: Sequence[dict[str, Any]], /) -> None:
+        for row in rows:
+            self._bind(row)
+        if self._owner.trace:
+            self._owner.trace(sql)
+        try:
+            self._connection.executemany(self._owner.statement(sql), rows)
+        except sqlite3.OperationalError as error:
+            raise _explained(error) from error
+
     async def lock(self, kind: str, id_: int, /) -> None:
         """Nothing to do: there is one writer."""
 
-    def after_commit(self, callback: Callable[[], None], /) -> None:
-        self.callbacks.append(callback)
+    def announce(self, event: str, id_: int, /) -> None:
+        self.announcements.append((event, id_))
 
     async def _rows(
         self, sql: str, parameters: dict[str, Any], limit: int | None = None
@@ -93,15 +103,22 @@ class SqliteTransaction:
         if self._owner.trace:
             self._owner.trace(sql)
         statement = self._owner.statement(sql)
+        self._bind(parameters)
+        if self._scan:
+            return await asyncio.to_thread(_execute, self._connection, statement, parameters, limit)
+        return _execute(self._connection, statement, parameters, limit)
+
+
+    @staticmethod
+    def _bind(parameters: dict[str, Any]) -> None:
         for name, value in parameters.items():
             kind = type(value)
             if kind is datetime:
                 parameters[name] = to_microseconds(value)
             elif kind is list:
                 parameters[name] = json.dumps(value)
-        if self._scan:
-            return await asyncio.to_thread(_execute, self._connection, statement, parameters, limit)
-        return _execute(self._connection, statement, parameters, limit)
+            elif isinstance(value, str) and "\0" in value:
+                raise ValueUnstorable  # PostgreSQL cannot; both refuse alike
 
 
 def _execute(
@@ -121,6 +138,8 @@ def _execute(
         return cursor, []
     except sqlite3.OperationalError as error:
         raise _explained(error) from error
+    except (UnicodeEncodeError, OverflowError):
+        raise ValueUnstorable from None
 
 
 def _explained(error: sqlite3.OperationalError) -> Exception:
@@ -148,6 +167,7 @@ class SqliteDatabase:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.trace: Callable[[str], None] | None = None
+        self._listeners: list[Listener] = []
         self._statements: dict[str, str] = {}
         self._makers: dict[tuple[type, str], RowMaker] = {}
         self._readers: list[sqlite3.Connection] = []
@@ -162,6 +182,9 @@ class SqliteDatabase:
         database._writer = await asyncio.to_thread(_connect, path, read_only=False)
         database._writing = asyncio.create_task(database._write_groups(), name="sqlite writer")
         return database
+
+    def listen(self, listener: Listener) -> None:
+        self._listeners.append(listener)
 
     async def close(self) -> None:
         if self._writing:
@@ -223,8 +246,9 @@ class SqliteDatabase:
             raise
         turn.ended.set_result(True)
         await turn.committed
-        for callback in transaction.callbacks:
-            callback()
+        for event, id_ in transaction.announcements:
+            for listener in self._listeners:
+                listener(event, id_)
 
     async def _write_groups(self) -> None:
         while True:

@@ -311,9 +311,7 @@ def _uploads() -> None:
         _text("id"),
         _reference("repository_id", "repositories"),
         _reference("account_id", "accounts"),
-        _int("size_bytes"),
         _moment("created_at"),
-        _moment("updated_at"),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("uploads_updated", "uploads", ["updated_at"])
+    op.create_index("uploads_created", "uploads", ["created_at"])

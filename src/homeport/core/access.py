@@ -1,0 +1,215 @@
+"""Who may do what: the one way from a name to a record.
+
+Allowed is what a role grants, cut down to what the actor's token carries (its *ceiling*). What a stranger may not
+see does not exist for them.
+"""
+
+from enum import StrEnum
+from typing import Self
+
+import msgspec
+
+from homeport.errors import ActionDenied, NamespaceUnknown, NotAuthenticated, RepositoryUnknown
+from homeport.names import RepositoryName
+from homeport.storage.db import orgs as org_rows
+from homeport.storage.db import repositories as rows
+from homeport.storage.db.database import Transaction
+from homeport.storage.db.records import (
+    Account,
+    AccountKind,
+    Namespace,
+    OrganizationRole,
+    Permission,
+    Repository,
+)
+
+
+class Action(StrEnum):
+    """What can be done to a repository (`CREATE`: in a namespace)."""
+
+    PULL = "pull"
+    PUSH = "push"
+    DELETE = "delete"
+    CREATE = "create"
+    ADMIN = "admin"
+
+
+ALL_ACTIONS = frozenset(Action)
+
+PERMISSION_ACTIONS = {
+    Permission.READ: frozenset({Action.PULL}),
+    Permission.WRITE: frozenset({Action.PULL, Action.PUSH}),
+    Permission.ADMIN: frozenset({Action.PULL, Action.PUSH, Action.DELETE, Action.ADMIN}),
+}
+
+# A member of an organization sees no private repository by that alone: teams give that.
+ROLE_ACTIONS: dict[OrganizationRole, frozenset[Action]] = {
+    OrganizationRole.OWNER: ALL_ACTIONS,
+    OrganizationRole.EDITOR: ALL_ACTIONS,
+    OrganizationRole.MEMBER: frozenset(),
+}
+
+
+class Scope(StrEnum):
+    """Docker's scopes of a personal access token; each holds those after it."""
+
+    ADMIN = "repo:admin"
+    WRITE = "repo:write"
+    READ = "repo:read"
+    PUBLIC_READ = "repo:public_read"
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """Actions on the repositories of one name, or on all of them.
+
+    A grant that names the repository it was given for (`repository_id`) does not outlive it: another one of the
+    same name is not meant.
+    """
+
+    actions: frozenset[Action]
+    repository: RepositoryName | None = None
+    repository_id: int | None = None
+    is_public_only: bool = False
+
+    def covers(self, name: RepositoryName, repository_id: int | None, *, is_private: bool) -> bool:
+        if self.is_public_only and is_private:
+            return False
+        if self.repository_id is not None and self.repository_id != repository_id:
+            return False
+        return self.repository is None or self.repository == name
+
+
+SCOPE_GRANTS = {
+    Scope.ADMIN: Grant(ALL_ACTIONS),
+    Scope.WRITE: Grant(frozenset({Action.PULL, Action.PUSH, Action.CREATE})),
+    Scope.READ: Grant(frozenset({Action.PULL})),
+    Scope.PUBLIC_READ: Grant(frozenset({Action.PULL}), is_public_only=True),
+}
+
+
+class Ceiling(msgspec.Struct, frozen=True):
+    """The most that a token allows. Each layer cuts down what the one before it left: a registry token carries the
+    layer of the credential it was exchanged for, and one of its own.
+    """
+
+    layers: tuple[tuple[Grant, ...], ...] = ()
+
+    def allows(
+        self, name: RepositoryName, repository_id: int | None, *, is_private: bool
+    ) -> frozenset[Action]:
+        allowed = ALL_ACTIONS
+        for layer in self.layers:
+            covering = [
+                grant.actions
+                for grant in layer
+                if grant.covers(name, repository_id, is_private=is_private)
+            ]
+            allowed &= frozenset().union(*covering)
+        return allowed
+
+    def lowered(self, *grants: Grant) -> Self:
+        return type(self)((*self.layers, grants))
+
+
+NO_CEILING = Ceiling()
+"""A password's: all that the account may."""
+
+
+class Actor(msgspec.Struct, frozen=True, kw_only=True):
+    """Who acts, through what, from where."""
+
+    account_id: int | None = None
+    account_uuid: str = ""
+    name: str = ""
+    is_site_admin: bool = False
+    ceiling: Ceiling = NO_CEILING
+    token_id: int | None = None
+    """The personal access token that the actor came with, or that the bearer token was made from."""
+    address: str = ""
+    user_agent: str = ""
+
+    @property
+    def is_anonymous(self) -> bool:
+        return self.account_id is None
+
+    @classmethod
+    def of(cls, account: Account, *, ceiling: Ceiling = NO_CEILING, token_id: int | None = None) -> "Actor":
+        return cls(
+            account_id=account.id,
+            account_uuid=account.uuid,
+            name=account.name,
+            is_site_admin=account.is_site_admin,
+            ceiling=ceiling,
+            token_id=token_id,
+        )
+
+
+ANONYMOUS = Actor()
+
+
+def allowed_actions(actor: Actor, repository: Repository) -> frozenset[Action]:
+    """What roles and grants give the actor on a repository, cut down to what their token carries."""
+    granted: frozenset[Action] = frozenset()
+    if actor.is_site_admin or actor.account_id == repository.namespace_id:
+        granted = ALL_ACTIONS
+    if repository.role is not None:
+        granted |= ROLE_ACTIONS[repository.role]
+    if repository.collaborator_permission is not None:
+        granted |= PERMISSION_ACTIONS[repository.collaborator_permission]
+    if repository.team_permission is not None and repository.role is not None:
+        granted |= PERMISSION_ACTIONS[repository.team_permission]
+    if not repository.is_private:
+        granted |= {Action.PULL}
+    name = RepositoryName(repository.namespace, repository.name)
+    return granted & actor.ceiling.allows(name, repository.id, is_private=repository.is_private)
+
+
+async def access_repository(
+    tx: Transaction, actor: Actor, name: RepositoryName, action: Action
+) -> Repository:
+    """The repository, if the actor may do `action` to it.
+
+    Raises:
+        RepositoryUnknown: not there, or the actor may not even pull. One error for both: telling them apart would
+            tell strangers which private names exist.
+        ActionDenied: the actor may see it, but not do this.
+        NotAuthenticated: an anonymous actor may see it, but would have to say who they are.
+    """
+    repository = await rows.get(tx, name, actor_id=actor.account_id)
+    if repository is None:
+        raise RepositoryUnknown(name)
+    allowed = allowed_actions(actor, repository)
+    if Action.PULL not in allowed:
+        raise RepositoryUnknown(name)
+    if action not in allowed:
+        if actor.is_anonymous:
+            raise NotAuthenticated
+        raise ActionDenied(action, name)
+    return repository
+
+
+async def access_namespace(tx: Transaction, actor: Actor, name: RepositoryName) -> Namespace:
+    """The namespace, if the actor may create the repository `name` in it.
+
+    Raises:
+        NamespaceUnknown: no such account, or it is shut.
+        ActionDenied, NotAuthenticated: the actor may not create there.
+    """
+    if actor.is_anonymous:
+        raise NotAuthenticated
+    namespace = await org_rows.get_namespace(tx, name.namespace, actor_id=actor.account_id)
+    if namespace is None or not namespace.is_active:
+        raise NamespaceUnknown(name.namespace)
+    may_by_role = (
+        actor.is_site_admin
+        or namespace.id == actor.account_id
+        or (
+            namespace.kind is AccountKind.ORGANIZATION
+            and namespace.role is not None
+            and Action.CREATE in ROLE_ACTIONS[namespace.role]
+        )
+    )
+    # A token that may only reach public repositories may not make one either.
+    if not may_by_role or Action.CREATE not in actor.ceiling.allows(name, None, is_private=True):
+        raise ActionDenied(Action.CREATE, name)
+    return namespace

@@ -1,0 +1,341 @@
+"""From what a request carries to an actor: passwords, personal access tokens, and bearer tokens made from them.
+
+A bearer token is a JWT that names the account, and either the access token that it was made from or the version of
+the account's credentials at that time. Verifying costs a signature and one or two statements, so the outcome is
+remembered by the token's SHA-256 until it expires. Whatever ends an account's access (a password changed, a token
+disabled, the account shut) writes a row into `revocations` in its transaction; the process that did it forgets what it
+remembered of the account at once, the others read those rows every half second. After that the token is looked at
+anew, and is refused.
+"""
+
+import hashlib
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from homeport.core import access_tokens, accounts, passwords
+from homeport.core.access import ANONYMOUS, NO_CEILING, Action, Actor, Grant
+from homeport.core.pulls import PullLog
+from homeport.core.signing import Signer
+from homeport.errors import CredentialsInvalid, NotAuthenticated, OrganizationLogin, TooManyAttempts
+from homeport.names import RepositoryName
+from homeport.settings import Settings
+from homeport.storage.cache.memory import AttemptLimiter
+from homeport.storage.db import access_tokens as token_rows
+from homeport.storage.db import accounts as rows
+from homeport.storage.db.database import Database, Transaction, utcnow
+from homeport.storage.db.records import AccessToken, Account, AccountKind
+
+HUB_AUDIENCE = "https://hub.docker.com"
+"""Also the name of the claim in which Docker's clients look for the user's name."""
+
+REGISTRY_AUDIENCE = "registry"
+REFRESH_AUDIENCE = "refresh"
+ISSUER = "homeport"
+
+ACCESS_TOKEN_LIFETIME_S = 600
+REMEMBERED_LIMIT = 20_000
+REVOCATIONS_SEEN_FOR = timedelta(seconds=30)
+
+_OURS = "homeport"
+"""The claim that binds a bearer token to ids."""
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """An account that has shown who it is: by its password, or by a personal access token."""
+
+    account: Account
+    token: AccessToken | None = None
+
+    @property
+    def actor(self) -> Actor:
+        return Actor.of(
+            self.account,
+            ceiling=access_tokens.ceiling_of(self.token) if self.token else NO_CEILING,
+            token_id=self.token.id if self.token else None,
+        )
+
+    @property
+    def binding(self) -> dict[str, Any]:
+        return {
+            "account": self.account.uuid,
+            "version": self.account.credentials_version,
+            "token": self.token.uuid if self.token else None,
+        }
+
+
+class IssuedToken(msgspec.Struct, frozen=True):
+    """A registry token as the token service answers with it; times in seconds since 1970."""
+
+    token: str
+    issued_at: int
+    lifetime_s: int
+
+
+class _Remembered(msgspec.Struct, frozen=True):
+    actor: Actor
+    expires_at: float
+
+
+class Authenticator:
+    """Knows who is who; one for a process."""
+
+    def __init__(self, db: Database, signer: Signer, pulls: PullLog, settings: Settings) -> None:
+        self._db = db
+        self._signer = signer
+        self._pulls = pulls
+        self._settings = settings
+        window_s = settings.login_attempts_window
+        self._accounts = AttemptLimiter(attempts=settings.login_attempts_per_account, window_s=window_s)
+        self._addresses = AttemptLimiter(attempts=settings.login_attempts_per_address, window_s=window_s)
+        self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
+        self._of_account: defaultdict[int | None, set[bytes]] = defaultdict(set)
+        self._revocations_seen: dict[int, None] = {}
+        self._forgotten = 0
+        db.listen(self._heard)
+
+    # Showing who one is
+
+    async def log_in(self, name: str, secret: str, *, address: str) -> Credential:
+        """Check a name with a password or a personal access token.
+
+        Raises:
+            CredentialsInvalid: which of the two was wrong is not told, nor by the time it takes.
+            OrganizationLogin: the name is an organization's.
+            TooManyAttempts
+        """
+        name = name.lower()
+        if blocked_s := self._addresses.blocked_for_s(address):
+            raise TooManyAttempts(blocked_s)
+        if secret.startswith(access_tokens.PREFIX):
+            credential = await self._log_in_by_token(name, secret)
+        else:
+            credential = await self._log_in_by_password(name, secret)
+        if credential is None:
+            self._addresses.failed(address)
+            raise CredentialsInvalid
+        return credential
+
+    async def _log_in_by_password(self, name: str, password: str) -> Credential | None:
+        # A name is locked whether it exists or not. Its access tokens go on working: nobody can guess those, and
+        # a stranger's guesses must not stop a team's pipelines.
+        if blocked_s := self._accounts.blocked_for_s(name):
+            raise TooManyAttempts(blocked_s)
+        async with self._db.read() as tx:
+            account = await rows.get(tx, name)
+        is_right = await passwords.verify_password(password, account.password_hash if account else None)
+        if account is not None and account.kind is AccountKind.ORGANIZATION:
+            raise OrganizationLogin
+        if not is_right or account is None or not account.is_active:
+            self._accounts.failed(name)
+            return None
+        return Credential(account)
+
+    async def _log_in_by_token(self, name: str, secret: str) -> Credential | None:
+        async with self._db.read() as tx:
+            token = await token_rows.get_by_secret(tx, access_tokens.digest_of(secret))
+            account = await rows.get(tx, name)
+        if token is None or account is None or token.account_id != account.id:
+            return None
+        if not account.is_active or not access_tokens.is_usable(token):
+            return None
+        self._pulls.used(token.id)
+        return Credential(account, token)
+
+    # Issuing bearer tokens
+
+    def hub_token(self, credential: Credential, *, lifetime_s: int) -> str:
+        """A bearer token for the Hub API, with the claims that Docker's clients decode."""
+        account, token = credential.account, credential.token
+        session_id = str(uuid4())
+        source = {"type": "pat", "id": token.uuid} if token else {"type": "pwd", "id": session_id}
+        identity = {
+            "uuid": account.uuid,
+            "username": account.name,
+            "email": account.email or "",
+            "session_id": session_id,
+            "source": f"docker_{source['type']}|{source['id']}",
+            "roles": ["admin"] if account.is_site_admin else [],
+        }
+        return self._sign(
+            HUB_AUDIENCE,
+            lifetime_s,
+            binding=credential.binding,
+            jti=session_id,
+            sub=account.uuid,
+            scope=" ".join(access_tokens.scopes_of(token)) if token else "",
+            source=source,
+            session_id=session_id,
+            email=account.email or "",
+            username=account.name,
+            user_id=account.uuid.replace("-", ""),
+            **{HUB_AUDIENCE: identity},
+        )
+
+    def refresh_token(self, credential: Credential) -> str:
+        """A long-lived token that buys registry tokens; it ends with the password or token that it came from."""
+        return self._sign(
+            REFRESH_AUDIENCE,
+            self._settings.refresh_token_lifetime,
+            binding=credential.binding,
+            jti=str(uuid4()),
+            sub=credential.account.name,
+        )
+
+    def registry_token(
+        self, credential: Credential | None, access: Sequence[Mapping[str, Any]]
+    ) -> IssuedToken:
+        """A token for the registry that carries `access`: dicts of type, name, id and actions."""
+        lifetime_s = self._settings.registry_token_lifetime
+        issued_at = int(time.time())
+        token = self._sign(
+            REGISTRY_AUDIENCE,
+            lifetime_s,
+            binding=credential.binding if credential else None,
+            jti=str(uuid4()),
+            sub=credential.account.name if credential else "",
+            access=access,
+        )
+        return IssuedToken(token, issued_at, lifetime_s)
+
+    def _sign(self, audience: str, lifetime_s: int, *, binding: Any, **claims: Any) -> str:
+        now = int(time.time())
+        return self._signer.sign(
+            {
+                "iss": ISSUER,
+                "aud": audience,
+                "iat": now,
+                "nbf": now,
+                "exp": now + lifetime_s,
+                **claims,
+                _OURS: binding,
+            }
+        )
+
+    # Verifying bearer tokens
+
+    async def hub_actor(self, token: str) -> Actor:
+        """Who a bearer token of the Hub API stands for.
+
+        Raises:
+            NotAuthenticated
+        """
+        return await self._actor(token, HUB_AUDIENCE)
+
+    async def registry_actor(self, token: str) -> Actor:
+        """Who a bearer token of the registry stands for, and what it is for.
+
+        Raises:
+            NotAuthenticated
+        """
+        return await self._actor(token, REGISTRY_AUDIENCE)
+
+    async def refreshed(self, token: str) -> Credential:
+        """Whose refresh token this is.
+
+        Raises:
+            NotAuthenticated
+        """
+        claims = self._signer.verify(token, audience=REFRESH_AUDIENCE)
+        async with self._db.read() as tx:
+            return await _bound_credential(tx, claims)
+
+    async def _actor(self, token: str, audience: str) -> Actor:
+        key = hashlib.sha256(f"{audience} {token}".encode(errors="surrogatepass")).digest()
+        remembered = self._remembered.get(key)
+        if remembered is not None and remembered.expires_at > time.time():
+            actor = remembered.actor
+        else:
+            actor = await self._look_up(key, token, audience)
+        if actor.token_id is not None:
+            self._pulls.used(actor.token_id)
+        return actor
+
+    async def _look_up(self, key: bytes, token: str, audience: str) -> Actor:
+        forgotten = self._forgotten
+        claims = self._signer.verify(token, audience=audience)
+        expires_at: float = claims["exp"]
+        if claims.get(_OURS) is None:
+            actor = ANONYMOUS
+        else:
+            async with self._db.read() as tx:
+                credential = await _bound_credential(tx, claims)
+            actor = credential.actor
+            if credential.token and credential.token.expires_at:
+                expires_at = min(expires_at, credential.token.expires_at.timestamp())
+        if audience == REGISTRY_AUDIENCE:
+            ceiling = actor.ceiling.lowered(*_grants(claims.get("access")))
+            actor = msgspec.structs.replace(actor, ceiling=ceiling)
+        # What was read before a revocation must not be remembered after it.
+        if forgotten == self._forgotten:
+            self._remember(key, _Remembered(actor, expires_at))
+        return actor
+
+    def _remember(self, key: bytes, remembered: _Remembered) -> None:
+        if len(self._remembered) >= REMEMBERED_LIMIT:
+            oldest, forgotten = self._remembered.popitem(last=False)
+            self._of_account[forgotten.actor.account_id].discard(oldest)
+        self._remembered[key] = remembered
+        self._of_account[remembered.actor.account_id].add(key)
+
+    # Forgetting
+
+    def forget(self, account_id: int) -> None:
+        """Look at the tokens of an account anew the next time."""
+        self._forgotten += 1
+        for key in self._of_account.pop(account_id, ()):
+            self._remembered.pop(key, None)
+
+    def _heard(self, event: str, id_: int) -> None:
+        if event == accounts.REVOKED:
+            self.forget(id_)
+
+    async def catch_up(self) -> None:
+        """Forget what other processes have revoked since the last time.
+
+        Rows of the last half minute are read again: one that was written earlier may be committed later.
+        """
+        async with self._db.read() as tx:
+            revocations = await rows.list_revocations(tx, since=utcnow() - REVOCATIONS_SEEN_FOR)
+        for revocation in revocations:
+            if revocation.id not in self._revocations_seen:
+                self.forget(revocation.account_id)
+        self._revocations_seen = dict.fromkeys(revocation.id for revocation in revocations)
+
+
+async def _bound_credential(tx: Transaction, claims: Mapping[str, Any]) -> Credential:
+    """The account and token that a bearer token is bound to, if it may still be used.
+
+    Raises:
+        NotAuthenticated
+    """
+    binding = claims.get(_OURS)
+    if not isinstance(binding, dict):
+        raise NotAuthenticated("invalid token")
+    account = await rows.get_by_uuid(tx, str(binding.get("account")))
+    if account is None or not account.is_active:
+        raise NotAuthenticated("the token was revoked")
+    if (uuid := binding.get("token")) is not None:
+        token = await token_rows.get(tx, account_id=account.id, uuid=str(uuid))
+        if token is None or not access_tokens.is_usable(token):
+            raise NotAuthenticated("the token was revoked")
+        return Credential(account, token)
+    if binding.get("version") != account.credentials_version:
+        raise NotAuthenticated("the token was revoked")
+    return Credential(account)
+
+
+def _grants(access: Any) -> list[Grant]:
+    """The layer that a registry token adds: what its `access` claim names, and nothing else."""
+    grants = []
+    for entry in access or ():
+        actions = frozenset(Action(action) for action in entry["actions"])
+        if Action.PUSH in actions:
+            actions |= {Action.CREATE}  # a first push makes the repository
+        grants.append(Grant(actions, RepositoryName.parse(entry["name"]), entry.get("id")))
+    return grants

@@ -1,0 +1,46 @@
+"""Blobs as a repository sees them: by its own links, so that a digest learnt elsewhere opens nothing."""
+
+from homeport.core.access import Action, Actor, access_repository
+from homeport.core.services import Services
+from homeport.errors import BlobUnknown
+from homeport.names import Digest, RepositoryName
+from homeport.storage.db import blobs as rows
+from homeport.storage.db.database import Transaction
+from homeport.storage.db.records import Blob
+
+
+async def access_blob(tx: Transaction, *, actor: Actor, name: RepositoryName, digest: Digest) -> Blob:
+    """A blob of a repository that the actor may pull from.
+
+    Raises:
+        BlobUnknown: the repository does not see it.
+        RepositoryUnknown: as `access_repository`.
+    """
+    repository = await access_repository(tx, actor, name, Action.PULL)
+    blob = await rows.get_in_repository(tx, repository_id=repository.id, digest=digest)
+    if blob is None:
+        raise BlobUnknown(digest)
+    return blob
+
+
+async def delete_blob(tx: Transaction, *, actor: Actor, name: RepositoryName, digest: Digest) -> None:
+    """Take a blob out of a repository; other repositories keep it. Its bytes are left to garbage collection.
+
+    Manifests that name it stay, as the OCI specification has it: whoever deletes a blob answers for that.
+
+    Raises:
+        BlobUnknown, RepositoryUnknown, ActionDenied, NotAuthenticated
+    """
+    repository = await access_repository(tx, actor, name, Action.DELETE)
+    await tx.lock("repository", repository.id)
+    if not await rows.unlink(tx, repository_id=repository.id, digest=digest):
+        raise BlobUnknown(digest)
+
+
+async def read_whole(services: Services, blob: Blob) -> bytes:
+    """The bytes of a small blob.
+
+    Raises:
+        StoreUnavailable, BlobUnknown: the store has lost it.
+    """
+    return b"".join([chunk async for chunk in services.blobs.read(blob.storage_key)])

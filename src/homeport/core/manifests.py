@@ -1,0 +1,179 @@
+"""Manifests: pushed, pulled, deleted."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from homeport.core import blobs, faults, manifest_parsing
+from homeport.core.access import Action, Actor, access_repository
+from homeport.core.manifest_parsing import Parsed
+from homeport.core.repositories import repository_to_push_to
+from homeport.core.services import Services
+from homeport.errors import ManifestBlobUnknown, ManifestInvalid, ManifestUnknown
+from homeport.names import Digest, Reference, RepositoryName, TagName
+from homeport.storage.db import blobs as blob_rows
+from homeport.storage.db import manifests as rows
+from homeport.storage.db import repositories as repository_rows
+from homeport.storage.db import tags as tag_rows
+from homeport.storage.db.database import Transaction
+from homeport.storage.db.manifests import NewManifest
+from homeport.storage.db.records import Repository, TaggedManifest
+
+
+class Pushed(msgspec.Struct, frozen=True):
+    """What came of a push: the digest, the manifest it is about, the tags that point at it now."""
+
+    digest: Digest
+    subject: str | None
+    tags: Sequence[TagName]
+
+
+async def push(
+    services: Services,
+    *,
+    actor: Actor,
+    name: RepositoryName,
+    reference: Reference | None,
+    tags: Sequence[TagName] = (),
+    content: bytes,
+    content_type: str | None,
+) -> Pushed:
+    """Store a manifest, and point tags at it: all of them or none.
+
+    Raises:
+        ManifestInvalid, ManifestUnsupported, ManifestTooLarge
+        DigestMismatch: pushed by a digest that is not its own.
+        ManifestBlobUnknown: the repository does not hold a blob that it names. Children of an index may be missing.
+        NotAuthenticated, NamespaceUnknown, ActionDenied: as `repository_to_push_to`.
+    """
+    parsed = manifest_parsing.parse(content, content_type)
+    digest = manifest_parsing.digest_of(content, reference if isinstance(reference, Digest) else None)
+    if isinstance(reference, TagName):
+        tags = [reference, *tags]
+    config = await _read_config(services, actor, name, parsed)
+    manifest = msgspec.structs.replace(manifest_parsing.with_config(parsed, config), digest=digest)
+    async with services.db.write() as tx:
+        repository = await repository_to_push_to(
+            tx, actor=actor, name=name, default_privacy=services.settings.default_privacy
+        )
+        await tx.lock("repository", repository.id)
+        manifest_id = await _put(tx, services, actor, repository, parsed, manifest)
+        for tag in dict.fromkeys(tags):
+            await tag_rows.put(
+                tx,
+                repository_id=repository.id,
+                name=tag,
+                manifest_id=manifest_id,
+                digest=digest,
+                actor_id=actor.account_id,
+            )
+        faults.point("manifest-uncommitted")
+    faults.point("manifest-committed")
+    return Pushed(digest, manifest.subject, list(tags))
+
+
+async def _read_config(
+    services: Services, actor: Actor, name: RepositoryName, parsed: Parsed
+) -> bytes | None:
+    """The image config, read before the transaction that needs it. None where there is none, or none to be read."""
+    if parsed.config is None:
+        return None
+    async with services.db.read() as tx:
+        repository = await repository_rows.get(tx, name, actor_id=actor.account_id)
+        if repository is None:
+            return None
+        blob = await blob_rows.get_in_repository(tx, repository_id=repository.id, digest=parsed.config)
+    if blob is None or blob.size_bytes > manifest_parsing.CONFIG_SIZE_LIMIT:
+        return None
+    return await blobs.read_whole(services, blob)
+
+
+async def _put(
+    tx: Transaction,
+    services: Services,
+    actor: Actor,
+    repository: Repository,
+    parsed: Parsed,
+    manifest: NewManifest,
+) -> int:
+    present = await rows.get_id(tx, repository_id=repository.id, digest=manifest.digest)
+    await _check_blobs(tx, repository, parsed)
+    if present is not None:
+        await rows.set_pushed(tx, present, pushed_by=actor.account_id)
+        return present
+    depth = await _depth(tx, services, repository, parsed)
+    return await rows.insert(
+        tx, manifest, repository_id=repository.id, pushed_by=actor.account_id, depth=depth
+    )
+
+
+async def _check_blobs(tx: Transaction, repository: Repository, parsed: Parsed) -> None:
+    if not parsed.required:
+        return
+    found = await blob_rows.list_present(tx, repository_id=repository.id, digests=list(parsed.required))
+    missing = set(parsed.required) - {blob.digest for blob in found}
+    for digest in parsed.required:
+        if digest in missing:
+            raise ManifestBlobUnknown(digest)
+
+
+async def _depth(tx: Transaction, services: Services, repository: Repository, parsed: Parsed) -> int:
+    """How many levels of indexes an index holds, itself counted; 0 for an image."""
+    if not parsed.manifest.depth:
+        return 0
+    below = await rows.deepest(tx, repository_id=repository.id, digests=list(parsed.children))
+    depth = 1 + (below or 0)
+    if depth > services.settings.manifest_depth_limit:
+        raise ManifestInvalid(f"indexes are nested more than {services.settings.manifest_depth_limit} deep")
+    return depth
+
+
+async def access_manifest(
+    tx: Transaction, *, actor: Actor, name: RepositoryName, reference: Reference
+) -> tuple[Repository, TaggedManifest]:
+    """A manifest of a repository that the actor may pull from.
+
+    Raises:
+        ManifestUnknown
+        RepositoryUnknown: as `access_repository`.
+    """
+    repository = await access_repository(tx, actor, name, Action.PULL)
+    if isinstance(reference, Digest):
+        manifest = await rows.get_by_digest(tx, repository_id=repository.id, digest=reference)
+    else:
+        manifest = await rows.get_by_tag(tx, repository_id=repository.id, tag=reference)
+    if manifest is None:
+        raise ManifestUnknown(reference)
+    return repository, manifest
+
+
+async def delete(services: Services, *, actor: Actor, name: RepositoryName, reference: Reference) -> None:
+    """Delete a tag; or, by digest, a manifest with all tags that point at it. Blobs and children stay.
+
+    Raises:
+        ManifestUnknown
+        RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
+    """
+    async with services.db.write() as tx:
+        repository = await access_repository(tx, actor, name, Action.DELETE)
+        await tx.lock("repository", repository.id)
+        if isinstance(reference, Digest):
+            await _delete_manifest(tx, actor, repository, reference)
+        else:
+            tag = await tag_rows.get(tx, repository_id=repository.id, name=reference)
+            if tag is None:
+                raise ManifestUnknown(reference)
+            await tag_rows.delete(tx, tag, actor_id=actor.account_id)
+        faults.point("tag-delete-uncommitted")
+    faults.point("tag-delete-committed")
+
+
+async def _delete_manifest(tx: Transaction, actor: Actor, repository: Repository, digest: Digest) -> None:
+    manifest_id = await rows.get_id(tx, repository_id=repository.id, digest=digest)
+    if manifest_id is None:
+        raise ManifestUnknown(digest)
+    for tag in await tag_rows.list_of_manifest(tx, manifest_id):
+        await tag_rows.delete(tx, tag, actor_id=actor.account_id)
+    await rows.delete(tx, manifest_id)
+
+

@@ -1,0 +1,52 @@
+"""Passwords: argon2id at OWASP's parameters (19 MiB, two passes), in a pool of two threads.
+
+The pool is small on purpose: logins queue, and leave the processor to everything else.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from homeport.errors import FieldInvalid
+
+LENGTH_LIMIT = 1024
+"""Characters; more would only cost time."""
+
+LENGTH_MINIMUM = 8
+
+_hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
+_pool = ThreadPoolExecutor(2, thread_name_prefix="argon2")
+
+# What an account without a password is compared with, so that it takes as long as one that has it.
+_NOBODY = _hasher.hash("nobody has this password")
+
+
+def check_new(password: str) -> None:
+    """Raises FieldInvalid if a password cannot be given to an account."""
+    if not LENGTH_MINIMUM <= len(password) <= LENGTH_LIMIT:
+        raise FieldInvalid(
+            {"password": [f"Use {LENGTH_MINIMUM} to {LENGTH_LIMIT} characters."]}, "invalid password"
+        )
+
+
+async def hash_password(password: str) -> str:
+    return await asyncio.get_running_loop().run_in_executor(_pool, _hasher.hash, password)
+
+
+async def verify_password(password: str, password_hash: str | None) -> bool:
+    """Whether a password is right; takes as long when there is no hash to compare with."""
+    if len(password) > LENGTH_LIMIT:
+        password = password[:LENGTH_LIMIT] + "\0too long"
+    verified = await asyncio.get_running_loop().run_in_executor(
+        _pool, _verify, password, password_hash or _NOBODY
+    )
+    return verified and password_hash is not None
+
+
+def _verify(password: str, password_hash: str) -> bool:
+    try:
+        return _hasher.verify(password_hash, password)
+    except (VerificationError, InvalidHashError):
+        return False

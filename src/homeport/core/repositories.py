@@ -1,0 +1,49 @@
+"""Repositories: made by the first push, or by an operator."""
+
+from homeport.core.access import Action, Actor, access_namespace, access_repository
+from homeport.errors import RepositoryUnknown
+from homeport.names import RepositoryName
+from homeport.storage.db import repositories as rows
+from homeport.storage.db.database import Transaction
+from homeport.storage.db.records import Account, Permission, Repository
+
+
+async def repository_to_push_to(
+    tx: Transaction, *, actor: Actor, name: RepositoryName, default_privacy: str
+) -> Repository:
+    """The repository that a push goes to; one that does not exist is made where the actor may.
+
+    Raises:
+        NotAuthenticated
+        NamespaceUnknown, ActionDenied: as `access_repository` and `access_namespace`.
+    """
+    try:
+        return await access_repository(tx, actor, name, Action.PUSH)
+    except RepositoryUnknown:
+        namespace = await access_namespace(tx, actor, name)
+    await rows.insert(tx, namespace, name=name.name, is_private=default_privacy == "private")
+    return await access_repository(tx, actor, name, Action.PUSH)
+
+
+async def create_repository(
+    tx: Transaction, *, actor: Actor, name: RepositoryName, is_private: bool
+) -> bool:
+    """Make an empty repository; False if there is one of that name.
+
+    Raises:
+        NamespaceUnknown, ActionDenied, NotAuthenticated: as `access_namespace`.
+    """
+    namespace = await access_namespace(tx, actor, name)
+    return await rows.insert(tx, namespace, name=name.name, is_private=is_private)
+
+
+async def add_collaborator(
+    tx: Transaction, *, actor: Actor, name: RepositoryName, user: Account, permission: Permission
+) -> None:
+    """Give a user a permission on a repository.
+
+    Raises:
+        RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
+    """
+    repository = await access_repository(tx, actor, name, Action.ADMIN)
+    await rows.put_collaborator(tx, repository_id=repository.id, account_id=user.id, permission=permission)

@@ -1,0 +1,17 @@
+"""What the verbs work with, put together once by `app.py` and handed to every door."""
+
+import msgspec
+
+from homeport.core.authentication import Authenticator
+from homeport.core.pulls import PullLog
+from homeport.settings import Settings
+from homeport.storage.blobs.store import BlobStore
+from homeport.storage.db.database import Database
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    settings: Settings
+    db: Database
+    blobs: BlobStore
+    authenticator: Authenticator
+    pulls: PullLog

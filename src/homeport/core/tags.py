@@ -1,0 +1,135 @@
+"""Tags, as the registry lists them and as the Hub shows them."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from homeport.core.access import Action, Actor, access_repository
+from homeport.errors import PageUnknown, TagUnknown
+from homeport.names import RepositoryName
+from homeport.storage.db import manifests as manifest_rows
+from homeport.storage.db import tag_stretches
+from homeport.storage.db import tags as rows
+from homeport.storage.db.database import Transaction, utcnow
+from homeport.storage.db.records import Image, Layer, Tag
+from homeport.storage.db.tag_stretches import Ordering
+
+ACTIVE_FOR = timedelta(days=30)
+"""A tag or image that was neither pushed nor pulled for a month is inactive."""
+
+
+class TagOrder(msgspec.Struct, frozen=True):
+    ordering: Ordering = Ordering.UPDATED
+    is_descending: bool = True
+
+
+class ShownTag(msgspec.Struct, frozen=True):
+    """A tag with the platforms behind it."""
+
+    tag: Tag
+    images: Sequence[Image]
+
+
+class TagPage(msgspec.Struct, frozen=True):
+    total: int
+    tags: Sequence[ShownTag]
+
+
+async def list_names(
+    tx: Transaction, *, actor: Actor, name: RepositoryName, after: str, limit: int
+) -> list[str]:
+    """Names of tags in byte order, those behind `after`.
+
+    Raises:
+        RepositoryUnknown: as `access_repository`.
+    """
+    repository = await access_repository(tx, actor, name, Action.PULL)
+    return await rows.list_names(tx, repository_id=repository.id, after=after, limit=limit)
+
+
+async def list_page(
+    tx: Transaction,
+    *,
+    actor: Actor,
+    name: RepositoryName,
+    order: TagOrder,
+    page: int,
+    page_size: int,
+    part: str = "",
+    depth_limit: int,
+) -> TagPage:
+    """A page of a repository's tags, counted from 1; `part` keeps those with it in their names.
+
+    Raises:
+        RepositoryUnknown: as `access_repository`.
+        PageUnknown: there is no such page; the first one is there even when it is empty.
+    """
+    repository = await access_repository(tx, actor, name, Action.PULL)
+    offset = (page - 1) * page_size
+    if part:
+        total = await rows.count_matching(tx, repository_id=repository.id, part=part)
+        tags = await rows.list_matching_page(
+            tx,
+            repository_id=repository.id,
+            part=part,
+            ordering=order.ordering,
+            is_descending=order.is_descending,
+            offset=min(offset, total),
+            limit=page_size,
+        )
+    else:
+        total = await tag_stretches.count(tx, repository.id)
+        tags = await rows.list_page(
+            tx,
+            repository_id=repository.id,
+            ordering=order.ordering,
+            is_descending=order.is_descending,
+            offset=offset,
+            limit=page_size,
+            total=total,
+        )
+    if page > 1 and not tags:
+        raise PageUnknown
+    return TagPage(total, await _shown(tx, tags, depth_limit))
+
+
+async def access_tag(
+    tx: Transaction, *, actor: Actor, name: RepositoryName, tag: str, depth_limit: int
+) -> ShownTag:
+    """One tag.
+
+    Raises:
+        RepositoryUnknown: as `access_repository`.
+        TagUnknown
+    """
+    repository = await access_repository(tx, actor, name, Action.PULL)
+    found = await rows.get(tx, repository_id=repository.id, name=tag)
+    if found is None:
+        raise TagUnknown(name, tag)
+    return (await _shown(tx, [found], depth_limit))[0]
+
+
+async def list_layers(tx: Transaction, shown: ShownTag) -> dict[int, list[Layer]]:
+    """The layers of each image of a tag, by the id of its manifest."""
+    ids = [image.manifest_id for image in shown.images if image.manifest_id is not None]
+    layers: dict[int, list[Layer]] = {}
+    for layer in await manifest_rows.list_layers(tx, ids) if ids else ():
+        layers.setdefault(layer.manifest_id, []).append(layer)
+    return layers
+
+
+def is_active(*moments: datetime | None) -> bool:
+    """Whether any of the times, None for never, lies within the last month."""
+    since = utcnow() - ACTIVE_FOR
+    return any(moment is not None and moment >= since for moment in moments)
+
+
+async def _shown(tx: Transaction, tags: Sequence[Tag], depth_limit: int) -> list[ShownTag]:
+    if not tags:
+        return []
+    ids = list(dict.fromkeys(tag.manifest_id for tag in tags))
+    images: dict[int, list[Image]] = {}
+    for image in await manifest_rows.list_images(tx, ids, depth_limit=depth_limit):
+        images.setdefault(image.root_id, []).append(image)
+    return [ShownTag(tag, images.get(tag.manifest_id, [])) for tag in tags]

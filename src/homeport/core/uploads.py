@@ -1,0 +1,213 @@
+"""Uploads: bytes that become a blob.
+
+An upload belongs to one repository and one account. Its row is written when it begins and goes in the transaction that
+publishes the blob, so that a row without a blob is all that a crash can leave: the sweeper finds the leftover
+bytes by it. No transaction is open while a body streams.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from uuid import uuid4
+
+from homeport.core import faults
+from homeport.core.access import ANONYMOUS, Action, Actor, access_repository, allowed_actions
+from homeport.core.repositories import repository_to_push_to
+from homeport.core.services import Services
+from homeport.errors import BlobTooLarge, DigestMismatch, NotAuthenticated, RangeInvalid, UploadUnknown
+from homeport.names import Digest, RepositoryName
+from homeport.storage.db import blobs as blob_rows
+from homeport.storage.db import repositories as repository_rows
+from homeport.storage.db import uploads as rows
+from homeport.storage.db.database import Transaction, utcnow
+
+SWEEP_BATCH = 100
+
+
+async def begin(services: Services, *, actor: Actor, name: RepositoryName) -> str:
+    """Begin an upload; its id.
+
+    Raises:
+        NotAuthenticated, NamespaceUnknown, ActionDenied: as `repository_to_push_to`.
+    """
+    upload = uuid4().hex
+    async with services.db.write() as tx:
+        repository = await _target(tx, services, actor, name)
+        await rows.insert(tx, upload=upload, repository_id=repository, account_id=_account(actor))
+    faults.point("upload-row-written")
+    await services.blobs.begin(upload)
+    return upload
+
+
+async def mount(
+    services: Services, *, actor: Actor, name: RepositoryName, digest: Digest, source: RepositoryName | None
+) -> bool:
+    """Let a repository see a blob that the actor may pull from another one; False if there is none.
+
+    Without a source, any repository will do that holds the blob and that the actor, or anybody, may pull from.
+
+    Raises:
+        NotAuthenticated, NamespaceUnknown, ActionDenied: as `repository_to_push_to`.
+    """
+    async with services.db.write() as tx:
+        target = await _target(tx, services, actor, name)
+        if not await _may_mount(tx, actor, digest, source):
+            return False
+        return await blob_rows.link(tx, repository_id=target, digest=digest)
+
+
+async def _may_mount(tx: Transaction, actor: Actor, digest: Digest, source: RepositoryName | None) -> bool:
+    names = [source] if source else await repository_rows.list_names_with_blob(tx, digest=digest)
+    for name in names:
+        repository = await repository_rows.get(tx, name, actor_id=actor.account_id)
+        if repository is None:
+            continue
+        if source and not await blob_rows.get_in_repository(tx, repository_id=repository.id, digest=digest):
+            continue
+        # What anybody may pull needs no mention in the token that the client came with.
+        anybody = await repository_rows.get(tx, name, actor_id=None)
+        if Action.PULL in allowed_actions(actor, repository):
+            return True
+        if anybody and Action.PULL in allowed_actions(ANONYMOUS, anybody):
+            return True
+    return False
+
+
+async def progress(services: Services, *, actor: Actor, name: RepositoryName, upload: str) -> int:
+    """How many bytes an upload has.
+
+    Raises:
+        UploadUnknown: there is none of the actor's in this repository.
+    """
+    async with services.db.read() as tx:
+        await _access_upload(tx, actor, name, upload)
+    size = await services.blobs.size(upload)
+    if size is None:
+        raise UploadUnknown
+    return size
+
+
+async def append(
+    services: Services,
+    *,
+    actor: Actor,
+    name: RepositoryName,
+    upload: str,
+    body: AsyncIterator[bytes],
+    start: int | None = None,
+) -> int:
+    """Add a chunk; how many bytes the upload has then. What came before a body broke off is kept.
+
+    Raises:
+        UploadUnknown, UploadBusy
+        RangeInvalid: the chunk says that it begins at `start`, and the upload ends elsewhere.
+        BlobTooLarge, StoreFull, StoreUnavailable
+    """
+    size = await progress(services, actor=actor, name=name, upload=upload)
+    if start is not None and start != size:
+        raise RangeInvalid(size)
+    return await services.blobs.append(
+        upload, body, offset=size, limit_bytes=services.settings.blob_size_limit
+    )
+
+
+async def finish(
+    services: Services,
+    *,
+    actor: Actor,
+    name: RepositoryName,
+    upload: str,
+    digest: Digest,
+    body: AsyncIterator[bytes] | None,
+    start: int | None = None,
+) -> None:
+    """Add the last bytes, check all of them against the digest, and publish the blob.
+
+    Raises:
+        UploadUnknown, UploadBusy, RangeInvalid, BlobTooLarge, StoreFull, StoreUnavailable
+        DigestMismatch: nothing of the upload is kept.
+    """
+    size = await progress(services, actor=actor, name=name, upload=upload)
+    if start is not None and start != size:
+        raise RangeInvalid(size)
+    try:
+        if body is not None:
+            size = await services.blobs.append(
+                upload, body, offset=size, limit_bytes=services.settings.blob_size_limit
+            )
+        faults.point("upload-received")
+        key = await services.blobs.seal(upload, digest)
+    except (BlobTooLarge, DigestMismatch):
+        await _discard(services, upload)
+        raise
+    faults.point("upload-sealed")
+    async with services.db.write() as tx:
+        repository = await _target(tx, services, actor, name)
+        if await rows.get(tx, upload) is None:
+            raise UploadUnknown  # cancelled meanwhile
+        is_new = await blob_rows.insert(tx, digest=digest, size_bytes=size, storage_key=key)
+        await blob_rows.link(tx, repository_id=repository, digest=digest)
+        if is_new:
+            await rows.delete(tx, upload)
+        faults.point("blob-uncommitted")
+    faults.point("blob-committed")
+    if not is_new:
+        # The same content is there already; the row stays until these bytes are gone.
+        await _discard(services, upload)
+
+
+async def cancel(services: Services, *, actor: Actor, name: RepositoryName, upload: str) -> None:
+    """Give an upload up.
+
+    Raises:
+        UploadUnknown
+    """
+    async with services.db.read() as tx:
+        await _access_upload(tx, actor, name, upload)
+    await _discard(services, upload)
+
+
+async def sweep(services: Services) -> int:
+    """Discard the uploads that are older than the limit; how many there were."""
+    before = utcnow() - timedelta(seconds=services.settings.upload_age_limit)
+    swept = 0
+    while True:
+        async with services.db.read() as tx:
+            old = await rows.list_older(tx, before=before, limit=SWEEP_BATCH)
+        for upload in old:
+            await _discard(services, upload.id)
+        swept += len(old)
+        if len(old) < SWEEP_BATCH:
+            return swept
+
+
+async def _discard(services: Services, upload: str) -> None:
+    """Bytes first: a row without bytes is swept later, bytes without a row never."""
+    await services.blobs.discard(upload)
+    async with services.db.write() as tx:
+        await rows.delete(tx, upload)
+
+
+async def _access_upload(tx: Transaction, actor: Actor, name: RepositoryName, upload: str) -> None:
+    """Raises UploadUnknown if this upload is not the actor's, or not in this repository.
+
+    What is wrong with the repository is said in the words of the registry: unknown, denied.
+    """
+    repository = await access_repository(tx, actor, name, Action.PUSH)
+    found = await rows.get(tx, upload)
+    if found is None or found.repository_id != repository.id or found.account_id != actor.account_id:
+        raise UploadUnknown
+
+
+async def _target(tx: Transaction, services: Services, actor: Actor, name: RepositoryName) -> int:
+    repository = await repository_to_push_to(
+        tx, actor=actor, name=name, default_privacy=services.settings.default_privacy
+    )
+    return repository.id
+
+
+def _account(actor: Actor) -> int:
+    if actor.account_id is None:
+        raise NotAuthenticated
+    return actor.account_id
+
+

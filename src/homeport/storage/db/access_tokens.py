@@ -1,0 +1,131 @@
+"""Statements on personal access tokens. They hold no rules."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import uuid4
+
+from homeport.storage.db.database import Transaction, utcnow
+from homeport.storage.db.records import AccessToken, AccessTokenCounts
+
+_COLUMNS = """id, uuid, account_id, label, scopes, is_active, created_at, expires_at, expires_at_text, last_used_at,
+    creator_ip, creator_ua, generated_by"""
+
+
+async def insert(
+    tx: Transaction,
+    *,
+    account_id: int,
+    label: str,
+    secret_sha256: str,
+    scopes: str,
+    expires_at: datetime | None,
+    expires_at_text: str | None,
+    creator_ip: str,
+    creator_ua: str,
+) -> AccessToken:
+    token = await tx.one(
+        AccessToken,
+        f"""
+        insert into access_tokens (uuid, account_id, label, secret_sha256, scopes, created_at, expires_at,
+            expires_at_text, creator_ip, creator_ua)
+        values (:uuid, :account_id, :label, :secret_sha256, :scopes, :now, :expires_at,
+            :expires_at_text, :creator_ip, :creator_ua)
+        returning {_COLUMNS}
+        """,
+        uuid=str(uuid4()),
+        account_id=account_id,
+        label=label,
+        secret_sha256=secret_sha256,
+        scopes=scopes,
+        now=utcnow(),
+        expires_at=expires_at,
+        expires_at_text=expires_at_text,
+        creator_ip=creator_ip,
+        creator_ua=creator_ua,
+    )
+    assert token is not None
+    return token
+
+
+async def get(tx: Transaction, *, account_id: int, uuid: str) -> AccessToken | None:
+    return await tx.one(
+        AccessToken,
+        f"select {_COLUMNS} from access_tokens where uuid = :uuid and account_id = :account_id",
+        account_id=account_id,
+        uuid=uuid,
+    )
+
+
+async def get_by_secret(tx: Transaction, secret_sha256: str) -> AccessToken | None:
+    return await tx.one(
+        AccessToken,
+        f"select {_COLUMNS} from access_tokens where secret_sha256 = :secret_sha256",
+        secret_sha256=secret_sha256,
+    )
+
+
+async def list_page(tx: Transaction, *, account_id: int, offset: int, limit: int) -> list[AccessToken]:
+    """Tokens of an account, the newest first."""
+    return await tx.many(
+        AccessToken,
+        f"""
+        select {_COLUMNS} from access_tokens where account_id = :account_id
+        order by id desc limit :limit offset :offset
+        """,
+        account_id=account_id,
+        offset=offset,
+        limit=limit,
+    )
+
+
+async def count(tx: Transaction, *, account_id: int) -> AccessTokenCounts:
+    """How many tokens an account has, and how many of them work now."""
+    counts = await tx.one(
+        AccessTokenCounts,
+        """
+        select count(*) as total,
+            coalesce(sum(case when is_active and (expires_at is null or expires_at > :now) then 1 else 0 end), 0)
+                as active
+        from access_tokens where account_id = :account_id
+        """,
+        account_id=account_id,
+        now=utcnow(),
+    )
+    assert counts is not None
+    return counts
+
+
+async def update(tx: Transaction, token: AccessToken, *, label: str, is_active: bool) -> AccessToken | None:
+    return await tx.one(
+        AccessToken,
+        f"""
+        update access_tokens set label = :label, is_active = :is_active where id = :id
+        returning {_COLUMNS}
+        """,
+        id=token.id,
+        label=label,
+        is_active=is_active,
+    )
+
+
+async def delete(tx: Transaction, *, account_id: int, uuid: str) -> bool:
+    return bool(
+        await tx.run(
+            "delete from access_tokens where uuid = :uuid and account_id = :account_id",
+            account_id=account_id,
+            uuid=uuid,
+        )
+    )
+
+
+async def set_last_used(tx: Transaction, uses: Mapping[int, datetime]) -> None:
+    """Write down when tokens were used last: id → time."""
+    for token_id, used_at in sorted(uses.items()):
+        await tx.run(
+            """
+            update access_tokens set last_used_at = :used_at
+            where id = :id and (last_used_at is null or last_used_at < :used_at)
+            """,
+            id=token_id,
+            used_at=used_at,
+        )

@@ -1,0 +1,122 @@
+"""Statements on accounts, revocations and signing keys. They hold no rules."""
+
+from datetime import datetime
+from uuid import uuid4
+
+from homeport.storage.db.database import Transaction, utcnow
+from homeport.storage.db.records import Account, AccountKind, Revocation, SigningKey
+
+_COLUMNS = """id, uuid, name, kind, email, full_name, password_hash, credentials_version, is_active, is_site_admin,
+    created_at"""
+
+
+async def insert(
+    tx: Transaction,
+    *,
+    name: str,
+    kind: AccountKind,
+    email: str | None = None,
+    full_name: str = "",
+    password_hash: str | None = None,
+    is_site_admin: bool = False,
+) -> Account | None:
+    """Insert an account; None if the name or the e-mail address is taken."""
+    return await tx.one(
+        Account,
+        f"""
+        insert into accounts (uuid, name, kind, email, full_name, password_hash, is_site_admin, created_at)
+        values (:uuid, :name, :kind, :email, :full_name, :password_hash, :is_site_admin, :now)
+        on conflict do nothing
+        returning {_COLUMNS}
+        """,
+        uuid=str(uuid4()),
+        name=name,
+        kind=kind,
+        email=email,
+        full_name=full_name,
+        password_hash=password_hash,
+        is_site_admin=is_site_admin,
+        now=utcnow(),
+    )
+
+
+async def get(tx: Transaction, name: str) -> Account | None:
+    return await tx.one(Account, f"select {_COLUMNS} from accounts where name = :name", name=name)
+
+
+async def get_by_uuid(tx: Transaction, uuid: str) -> Account | None:
+    return await tx.one(Account, f"select {_COLUMNS} from accounts where uuid = :uuid", uuid=uuid)
+
+
+async def list_users(tx: Transaction, *, after: str, limit: int) -> list[Account]:
+    """Users by name, those behind `after`."""
+    return await tx.many(
+        Account,
+        f"""
+        select {_COLUMNS} from accounts
+        where kind = 'user' and name > :after order by name limit :limit
+        """,
+        after=after,
+        limit=limit,
+    )
+
+
+async def set_password(tx: Transaction, account: Account, password_hash: str) -> None:
+    """Set a password and make what was issued under the old one void."""
+    await tx.run(
+        """
+        update accounts set password_hash = :password_hash, credentials_version = credentials_version + 1
+        where id = :id
+        """,
+        id=account.id,
+        password_hash=password_hash,
+    )
+
+
+async def set_active(tx: Transaction, account: Account, *, is_active: bool) -> None:
+    """Let an account in or shut it out; either way what was issued before is void."""
+    await tx.run(
+        """
+        update accounts set is_active = :is_active, credentials_version = credentials_version + 1
+        where id = :id
+        """,
+        id=account.id,
+        is_active=is_active,
+    )
+
+
+async def insert_revocation(tx: Transaction, account_id: int) -> None:
+    await tx.run(
+        "insert into revocations (account_id, created_at) values (:account_id, :now)",
+        account_id=account_id,
+        now=utcnow(),
+    )
+
+
+async def list_revocations(tx: Transaction, *, since: datetime) -> list[Revocation]:
+    """Revocations of the last moments; the caller keeps `since` close to now."""
+    return await tx.many(
+        Revocation,
+        "select id, account_id from revocations where created_at >= :since order by id limit 10000",
+        since=since,
+    )
+
+
+async def delete_revocations(tx: Transaction, *, before: datetime) -> int:
+    return await tx.run("delete from revocations where created_at < :before", before=before)
+
+
+async def insert_signing_key(tx: Transaction, key: SigningKey) -> None:
+    await tx.run(
+        "insert into signing_keys (kid, private_key, created_at) values (:kid, :private_key, :now)",
+        kid=key.kid,
+        private_key=key.private_key,
+        now=utcnow(),
+    )
+
+
+async def list_signing_keys(tx: Transaction) -> list[SigningKey]:
+    """All keys, the newest first: it signs, the others still verify."""
+    return await tx.many(
+        SigningKey, "select kid, private_key from signing_keys order by created_at desc, kid limit 100"
+    )

@@ -1,0 +1,218 @@
+"""The rows that statements give, as frozen structs. Fields stand in the order of the columns."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+
+class AccountKind(StrEnum):
+    USER = "user"
+    ORGANIZATION = "organization"
+
+
+class OrganizationRole(StrEnum):
+    OWNER = "owner"
+    EDITOR = "editor"
+    MEMBER = "member"
+
+
+class Permission(StrEnum):
+    """What a team or a collaborator has on a repository; each holds what those before it hold."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+class Account(msgspec.Struct, frozen=True):
+    """A user or an organization."""
+
+    id: int
+    uuid: str
+    name: str
+    kind: AccountKind
+    email: str | None
+    full_name: str
+    password_hash: str | None
+    credentials_version: int
+    is_active: bool
+    is_site_admin: bool
+    created_at: datetime
+
+
+class AccessToken(msgspec.Struct, frozen=True):
+    """A personal access token. `scopes` is the JSON list as it was sent."""
+
+    id: int
+    uuid: str
+    account_id: int
+    label: str
+    scopes: str
+    is_active: bool
+    created_at: datetime
+    expires_at: datetime | None
+    expires_at_text: str | None
+    last_used_at: datetime | None
+    creator_ip: str
+    creator_ua: str
+    generated_by: str
+
+
+class AccessTokenCounts(msgspec.Struct, frozen=True):
+    total: int
+    active: int
+
+
+class Namespace(msgspec.Struct, frozen=True):
+    """An account as the owner of repositories, with the role that one actor has in it."""
+
+    id: int
+    name: str
+    kind: AccountKind
+    is_active: bool
+    role: OrganizationRole | None
+
+
+class Repository(msgspec.Struct, frozen=True):
+    """A repository, with what one actor has been granted on it."""
+
+    id: int
+    namespace_id: int
+    namespace: str
+    name: str
+    is_private: bool
+    created_at: datetime
+    role: OrganizationRole | None
+    collaborator_permission: Permission | None
+    team_permission: Permission | None
+
+
+class Team(msgspec.Struct, frozen=True):
+    id: int
+    uuid: str
+    organization_id: int
+    name: str
+    description: str
+    created_at: datetime
+
+
+class Blob(msgspec.Struct, frozen=True):
+    id: int
+    digest: str
+    size_bytes: int
+    storage_key: str
+
+
+class Upload(msgspec.Struct, frozen=True):
+    id: str
+    repository_id: int
+    account_id: int
+    created_at: datetime
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """A manifest as it is served."""
+
+    id: int
+    digest: str
+    media_type: str
+    content: bytes
+
+
+class TaggedManifest(msgspec.Struct, frozen=True):
+    """What a pull by tag or digest gives; `tag_id` is None for a digest."""
+
+    id: int
+    digest: str
+    media_type: str
+    content: bytes
+    tag_id: int | None
+
+
+class Referrer(msgspec.Struct, frozen=True):
+    """A manifest that has a subject. `annotations` is a JSON object."""
+
+    digest: str
+    media_type: str
+    size_bytes: int
+    artifact_type: str | None
+    annotations: str | None
+
+
+class Tag(msgspec.Struct, frozen=True):
+    """A tag with what its manifest says of itself."""
+
+    id: int
+    repository_id: int
+    name: str
+    manifest_id: int
+    digest: str
+    media_type: str
+    config_media_type: str | None
+    artifact_type: str | None
+    depth: int
+    image_size_bytes: int
+    created_at: datetime
+    created_by: int | None
+    updated_at: datetime
+    updated_by: int | None
+    updated_by_name: str | None
+    last_pulled_at: datetime | None
+
+
+class TaggedName(msgspec.Struct, frozen=True):
+    name: str
+
+
+class Image(msgspec.Struct, frozen=True):
+    """One platform of a tag: the tag's manifest itself, or a leaf of its index.
+
+    `manifest_id`, the sizes and the times are those of the child, None where it was never pushed (a sparse index).
+    """
+
+    root_id: int
+    manifest_id: int | None
+    digest: str
+    os: str | None
+    os_version: str | None
+    os_features: str
+    architecture: str | None
+    variant: str | None
+    features: str
+    size_bytes: int
+    pushed_at: datetime | None
+    last_pulled_at: datetime | None
+
+
+class Layer(msgspec.Struct, frozen=True):
+    """One step of an image's history; `digest` is None where it made no layer."""
+
+    manifest_id: int
+    digest: str | None
+    size_bytes: int
+    instruction: str
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """A counted run of tags in one order: from `start` up to the start of the next."""
+
+    start: str
+    tag_count: int
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Where a page begins: the start of a stretch, and how many tags stand before that stretch."""
+
+    start: str
+    before: int
+
+
+class SigningKey(msgspec.Struct, frozen=True):
+    kid: str
+    private_key: str
+
+
+class Revocation(msgspec.Struct, frozen=True):
+    id: int
+    account_id: int
