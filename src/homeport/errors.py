@@ -6,7 +6,7 @@ HomeportError
 │                 FieldInvalid · PageInvalid
 ├── Unknown       AccountUnknown · NamespaceUnknown · RepositoryUnknown · ManifestUnknown · TagUnknown · BlobUnknown
 │                 ManifestBlobUnknown · UploadUnknown · AccessTokenUnknown · TeamUnknown · PageUnknown
-├── Conflict      AccountExists · TeamExists · UploadBusy · LastOwner · ManifestInUse
+├── Conflict      AccountExists · TeamExists · UploadBusy · LastOwner
 ├── Denied        NotAuthenticated · CredentialsInvalid · OrganizationLogin · ActionDenied · TokenNotAllowed
 ├── TooLarge      ManifestTooLarge · BlobTooLarge · BodyTooLarge
 ├── TooMany       TooManyAttempts
@@ -195,13 +195,6 @@ class UploadBusy(Conflict):
 class LastOwner(Conflict):
     def __init__(self, organization: str) -> None:
         super().__init__(f"{organization} needs at least one owner")
-
-
-class ManifestInUse(Conflict):
-    """An index of the repository refers to the manifest."""
-
-    def __init__(self, digest: str) -> None:
-        super().__init__(f"manifest {digest} is part of an index in this repository: delete that first")
 
 
 class Denied(HomeportError):

@@ -47,18 +47,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
     admin_password: Annotated[
         str,
-        Meta(description="Password of the site administrator `admin` at first start; empty: one is generated and printed."),
+        Meta(
+            description="Password of the site administrator `admin` at first start; empty: one is generated and printed."
+        ),
     ] = ""
     default_privacy: Annotated[
         Literal["public", "private"],
         Meta(description="Privacy of a repository that a push creates."),
     ] = "public"
-    blob_size_limit: Annotated[
-        Positive, Meta(description="Largest blob that a push may bring, in bytes.")
-    ] = 64 * 1024**3
-    manifest_depth_limit: Annotated[
-        Positive, Meta(description="How deep an index may nest other indexes.")
-    ] = 4
+    blob_size_limit: Annotated[Positive, Meta(description="Largest blob that a push may bring, in bytes.")] = (
+        64 * 1024**3
+    )
+    manifest_depth_limit: Annotated[Positive, Meta(description="How deep an index may nest other indexes.")] = 4
+    sparse_images: Annotated[
+        bool,
+        Meta(description="Take image manifests of which some blobs are missing; indexes may always be sparse."),
+    ] = False
     upload_age_limit: Annotated[
         Positive, Meta(description="Seconds after which an upload that nobody goes on with is swept.")
     ] = 24 * 3600
@@ -66,7 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Positive, Meta(description="Seconds that a token of `POST /v2/users/login` lives.")
     ] = 24 * 3600
     registry_token_lifetime: Annotated[
-        Annotated[int, Meta(ge=60)], Meta(description="Seconds that a token of the registry's token service lives.")
+        Annotated[int, Meta(ge=60)],
+        Meta(description="Seconds that a token of the registry's token service lives."),
     ] = 300
     refresh_token_lifetime: Annotated[
         Positive, Meta(description="Seconds that a refresh token (`offline_token=true`) lives.")

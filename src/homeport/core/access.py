@@ -94,16 +94,10 @@ class Ceiling(msgspec.Struct, frozen=True):
 
     layers: tuple[tuple[Grant, ...], ...] = ()
 
-    def allows(
-        self, name: RepositoryName, repository_id: int | None, *, is_private: bool
-    ) -> frozenset[Action]:
+    def allows(self, name: RepositoryName, repository_id: int | None, *, is_private: bool) -> frozenset[Action]:
         allowed = ALL_ACTIONS
         for layer in self.layers:
-            covering = [
-                grant.actions
-                for grant in layer
-                if grant.covers(name, repository_id, is_private=is_private)
-            ]
+            covering = [grant.actions for grant in layer if grant.covers(name, repository_id, is_private=is_private)]
             allowed &= frozenset().union(*covering)
         return allowed
 
@@ -164,9 +158,7 @@ def allowed_actions(actor: Actor, repository: Repository) -> frozenset[Action]:
     return granted & actor.ceiling.allows(name, repository.id, is_private=repository.is_private)
 
 
-async def access_repository(
-    tx: Transaction, actor: Actor, name: RepositoryName, action: Action
-) -> Repository:
+async def access_repository(tx: Transaction, actor: Actor, name: RepositoryName, action: Action) -> Repository:
     """The repository, if the actor may do `action` to it.
 
     Raises:

@@ -187,9 +187,7 @@ class Authenticator:
             sub=credential.account.name,
         )
 
-    def registry_token(
-        self, credential: Credential | None, access: Sequence[Mapping[str, Any]]
-    ) -> IssuedToken:
+    def registry_token(self, credential: Credential | None, access: Sequence[Mapping[str, Any]]) -> IssuedToken:
         """A token for the registry that carries `access`: dicts of type, name, id and actions."""
         lifetime_s = self._settings.registry_token_lifetime
         issued_at = int(time.time())

@@ -11,7 +11,13 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from homeport.errors import DigestInvalid, DigestMismatch, ManifestInvalid, ManifestTooLarge, ManifestUnsupported
+from homeport.errors import (
+    DigestInvalid,
+    DigestMismatch,
+    ManifestInvalid,
+    ManifestTooLarge,
+    ManifestUnsupported,
+)
 from homeport.names import Digest
 from homeport.storage.db.manifests import NewLayer, NewManifest, NewReference
 
@@ -83,9 +89,7 @@ class _History(msgspec.Struct, frozen=True):
     empty_layer: bool | None = None
 
 
-class _Config(
-    msgspec.Struct, frozen=True, rename={"os_version": "os.version", "os_features": "os.features"}
-):
+class _Config(msgspec.Struct, frozen=True, rename={"os_version": "os.version", "os_features": "os.features"}):
     os: str | None = None
     architecture: str | None = None
     variant: str | None = None

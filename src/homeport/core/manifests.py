@@ -72,9 +72,7 @@ async def push(
     return Pushed(digest, manifest.subject, list(tags))
 
 
-async def _read_config(
-    services: Services, actor: Actor, name: RepositoryName, parsed: Parsed
-) -> bytes | None:
+async def _read_config(services: Services, actor: Actor, name: RepositoryName, parsed: Parsed) -> bytes | None:
     """The image config, read before the transaction that needs it. None where there is none, or none to be read."""
     if parsed.config is None:
         return None
@@ -97,14 +95,13 @@ async def _put(
     manifest: NewManifest,
 ) -> int:
     present = await rows.get_id(tx, repository_id=repository.id, digest=manifest.digest)
-    await _check_blobs(tx, repository, parsed)
+    if not services.settings.sparse_images:
+        await _check_blobs(tx, repository, parsed)
     if present is not None:
         await rows.set_pushed(tx, present, pushed_by=actor.account_id)
         return present
     depth = await _depth(tx, services, repository, parsed)
-    return await rows.insert(
-        tx, manifest, repository_id=repository.id, pushed_by=actor.account_id, depth=depth
-    )
+    return await rows.insert(tx, manifest, repository_id=repository.id, pushed_by=actor.account_id, depth=depth)
 
 
 async def _check_blobs(tx: Transaction, repository: Repository, parsed: Parsed) -> None:
@@ -175,5 +172,3 @@ async def _delete_manifest(tx: Transaction, actor: Actor, repository: Repository
     for tag in await tag_rows.list_of_manifest(tx, manifest_id):
         await tag_rows.delete(tx, tag, actor_id=actor.account_id)
     await rows.delete(tx, manifest_id)
-
-

@@ -59,9 +59,7 @@ async def access_organization(tx: Transaction, name: str) -> Account:
     return account
 
 
-async def _put_member(
-    tx: Transaction, organization: Account, member: Account, role: OrganizationRole
-) -> None:
+async def _put_member(tx: Transaction, organization: Account, member: Account, role: OrganizationRole) -> None:
     """Owners are the members of the owners team; the two are always said together."""
     await rows.put_member(tx, organization_id=organization.id, account_id=member.id, role=role)
     if role is OrganizationRole.OWNER:

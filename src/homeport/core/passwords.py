@@ -26,9 +26,7 @@ _NOBODY = _hasher.hash("nobody has this password")
 def check_new(password: str) -> None:
     """Raises FieldInvalid if a password cannot be given to an account."""
     if not LENGTH_MINIMUM <= len(password) <= LENGTH_LIMIT:
-        raise FieldInvalid(
-            {"password": [f"Use {LENGTH_MINIMUM} to {LENGTH_LIMIT} characters."]}, "invalid password"
-        )
+        raise FieldInvalid({"password": [f"Use {LENGTH_MINIMUM} to {LENGTH_LIMIT} characters."]}, "invalid password")
 
 
 async def hash_password(password: str) -> str:
@@ -39,9 +37,7 @@ async def verify_password(password: str, password_hash: str | None) -> bool:
     """Whether a password is right; takes as long when there is no hash to compare with."""
     if len(password) > LENGTH_LIMIT:
         password = password[:LENGTH_LIMIT] + "\0too long"
-    verified = await asyncio.get_running_loop().run_in_executor(
-        _pool, _verify, password, password_hash or _NOBODY
-    )
+    verified = await asyncio.get_running_loop().run_in_executor(_pool, _verify, password, password_hash or _NOBODY)
     return verified and password_hash is not None
 
 

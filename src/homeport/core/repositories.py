@@ -25,9 +25,7 @@ async def repository_to_push_to(
     return await access_repository(tx, actor, name, Action.PUSH)
 
 
-async def create_repository(
-    tx: Transaction, *, actor: Actor, name: RepositoryName, is_private: bool
-) -> bool:
+async def create_repository(tx: Transaction, *, actor: Actor, name: RepositoryName, is_private: bool) -> bool:
     """Make an empty repository; False if there is one of that name.
 
     Raises:

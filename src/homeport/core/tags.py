@@ -36,9 +36,7 @@ class TagPage(msgspec.Struct, frozen=True):
     tags: Sequence[ShownTag]
 
 
-async def list_names(
-    tx: Transaction, *, actor: Actor, name: RepositoryName, after: str, limit: int
-) -> list[str]:
+async def list_names(tx: Transaction, *, actor: Actor, name: RepositoryName, after: str, limit: int) -> list[str]:
     """Names of tags in byte order, those behind `after`.
 
     Raises:
@@ -94,9 +92,7 @@ async def list_page(
     return TagPage(total, await _shown(tx, tags, depth_limit))
 
 
-async def access_tag(
-    tx: Transaction, *, actor: Actor, name: RepositoryName, tag: str, depth_limit: int
-) -> ShownTag:
+async def access_tag(tx: Transaction, *, actor: Actor, name: RepositoryName, tag: str, depth_limit: int) -> ShownTag:
     """One tag.
 
     Raises:

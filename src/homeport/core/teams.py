@@ -45,9 +45,7 @@ async def add_member(tx: Transaction, *, organization: Account, team: str, membe
     await rows.add_member(tx, team_id=found.id, account_id=member.id)
 
 
-async def grant(
-    tx: Transaction, *, organization: Account, team: str, repository: str, permission: Permission
-) -> None:
+async def grant(tx: Transaction, *, organization: Account, team: str, repository: str, permission: Permission) -> None:
     """Give a team a permission on a repository of its organization, in place of the one it had.
 
     Raises:

@@ -92,7 +92,7 @@ async def append(
     actor: Actor,
     name: RepositoryName,
     upload: str,
-    body: AsyncIterator[bytes],
+    body: AsyncIterator[bytes] | None,
     start: int | None = None,
 ) -> int:
     """Add a chunk; how many bytes the upload has then. What came before a body broke off is kept.
@@ -105,9 +105,9 @@ async def append(
     size = await progress(services, actor=actor, name=name, upload=upload)
     if start is not None and start != size:
         raise RangeInvalid(size)
-    return await services.blobs.append(
-        upload, body, offset=size, limit_bytes=services.settings.blob_size_limit
-    )
+    if body is None:
+        return size
+    return await services.blobs.append(upload, body, offset=size, limit_bytes=services.settings.blob_size_limit)
 
 
 async def finish(
@@ -131,9 +131,7 @@ async def finish(
         raise RangeInvalid(size)
     try:
         if body is not None:
-            size = await services.blobs.append(
-                upload, body, offset=size, limit_bytes=services.settings.blob_size_limit
-            )
+            size = await services.blobs.append(upload, body, offset=size, limit_bytes=services.settings.blob_size_limit)
         faults.point("upload-received")
         key = await services.blobs.seal(upload, digest)
     except (BlobTooLarge, DigestMismatch):
@@ -209,5 +207,3 @@ def _account(actor: Actor) -> int:
     if actor.account_id is None:
         raise NotAuthenticated
     return actor.account_id
-
-

@@ -85,9 +85,7 @@ async def list_present(tx: Transaction, *, repository_id: int, digests: list[str
 
 
 async def is_key_published(tx: Transaction, storage_key: str) -> bool:
-    return bool(
-        await tx.value(int, "select 1 from blobs where storage_key = :storage_key", storage_key=storage_key)
-    )
+    return bool(await tx.value(int, "select 1 from blobs where storage_key = :storage_key", storage_key=storage_key))
 
 
 async def list_after(tx: Transaction, after: int, *, limit: int) -> list[Blob]:

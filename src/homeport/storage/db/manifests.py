@@ -174,36 +174,6 @@ async def deepest(tx: Transaction, *, repository_id: int, digests: list[str]) ->
     )
 
 
-async def is_referenced(tx: Transaction, *, repository_id: int, digest: str) -> bool:
-    """Whether an index of the repository has the manifest as a child."""
-    return bool(
-        await tx.value(
-            int,
-            """
-            select 1 from manifest_references
-            where repository_id = :repository_id and digest = :digest and kind = 'manifest' limit 1
-            """,
-            repository_id=repository_id,
-            digest=digest,
-        )
-    )
-
-
-async def is_blob_referenced(tx: Transaction, *, repository_id: int, digest: str) -> bool:
-    """Whether a manifest of the repository needs the blob."""
-    return bool(
-        await tx.value(
-            int,
-            """
-            select 1 from manifest_references
-            where repository_id = :repository_id and digest = :digest and kind <> 'manifest' limit 1
-            """,
-            repository_id=repository_id,
-            digest=digest,
-        )
-    )
-
-
 async def list_referrers(
     tx: Transaction,
     *,
@@ -290,7 +260,9 @@ async def set_last_pulled(tx: Transaction, pulls: Mapping[int, datetime]) -> Non
     """Write down when manifests were pulled last: id → time."""
     for manifest_id, pulled_at in sorted(pulls.items()):
         await tx.run(
-            "update manifests set last_pulled_at = :pulled_at where id = :id", id=manifest_id, pulled_at=pulled_at
+            "update manifests set last_pulled_at = :pulled_at where id = :id",
+            id=manifest_id,
+            pulled_at=pulled_at,
         )
 
 

@@ -21,9 +21,7 @@ async def get_namespace(tx: Transaction, name: str, *, actor_id: int | None) -> 
     )
 
 
-async def put_member(
-    tx: Transaction, *, organization_id: int, account_id: int, role: OrganizationRole
-) -> None:
+async def put_member(tx: Transaction, *, organization_id: int, account_id: int, role: OrganizationRole) -> None:
     """Add a member, or change the role of one."""
     await tx.run(
         """

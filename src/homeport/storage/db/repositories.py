@@ -72,9 +72,7 @@ async def list_names_with_blob(tx: Transaction, *, digest: str) -> list[Reposito
     return [RepositoryName(row.namespace, row.name) for row in found]
 
 
-async def put_collaborator(
-    tx: Transaction, *, repository_id: int, account_id: int, permission: Permission
-) -> None:
+async def put_collaborator(tx: Transaction, *, repository_id: int, account_id: int, permission: Permission) -> None:
     await tx.run(
         """
         insert into repository_collaborators (repository_id, account_id, permission, created_at)
@@ -90,5 +88,7 @@ async def put_collaborator(
 
 async def add_pulls(tx: Transaction, repository_id: int, pulls: int) -> None:
     await tx.run(
-        "update repositories set pull_count = pull_count + :pulls where id = :id", id=repository_id, pulls=pulls
+        "update repositories set pull_count = pull_count + :pulls where id = :id",
+        id=repository_id,
+        pulls=pulls,
     )

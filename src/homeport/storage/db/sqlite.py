@@ -108,7 +108,6 @@ class SqliteTransaction:
             return await asyncio.to_thread(_execute, self._connection, statement, parameters, limit)
         return _execute(self._connection, statement, parameters, limit)
 
-
     @staticmethod
     def _bind(parameters: dict[str, Any]) -> None:
         for name, value in parameters.items():

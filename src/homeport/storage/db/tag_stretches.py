@@ -121,9 +121,7 @@ async def _stretch_of(tx: Transaction, repository_id: int, ordering: Ordering, k
 async def _split(tx: Transaction, repository_id: int, ordering: Ordering, stretch: Stretch) -> None:
     """Cut a full stretch, which the new tag belongs to, in two halves."""
     lower = (stretch.tag_count + 1) // 2
-    middle = await tx.value(
-        str, _NTH_KEY[ordering], repository_id=repository_id, start=stretch.start, skip=lower
-    )
+    middle = await tx.value(str, _NTH_KEY[ordering], repository_id=repository_id, start=stretch.start, skip=lower)
     assert middle is not None
     if ordering is Ordering.UPDATED:
         middle = middle.zfill(20)
@@ -144,9 +142,7 @@ async def _insert(tx: Transaction, repository_id: int, ordering: Ordering, stret
     )
 
 
-async def _set_count(
-    tx: Transaction, repository_id: int, ordering: Ordering, start: str, tag_count: int
-) -> None:
+async def _set_count(tx: Transaction, repository_id: int, ordering: Ordering, start: str, tag_count: int) -> None:
     await tx.run(
         """
         update tag_stretches set tag_count = :tag_count

@@ -84,9 +84,7 @@ async def put(
     if previous is None:
         await tag_stretches.add(tx, repository_id, Ordering.NAME, name)
     await tag_stretches.add(tx, repository_id, Ordering.UPDATED, time_key(now))
-    await _record_move(
-        tx, repository_id=repository_id, name=name, digest=digest, actor_id=actor_id, moved_at=now
-    )
+    await _record_move(tx, repository_id=repository_id, name=name, digest=digest, actor_id=actor_id, moved_at=now)
 
 
 async def delete(tx: Transaction, tag: Tag, *, actor_id: int | None) -> None:
@@ -102,7 +100,9 @@ async def delete(tx: Transaction, tag: Tag, *, actor_id: int | None) -> None:
 async def _next_moment(tx: Transaction, repository_id: int) -> datetime:
     """Now, or a microsecond after the newest tag: no two tags of a repository were moved at the same time."""
     newest = await tx.value(
-        int, "select max(updated_at) from tags where repository_id = :repository_id", repository_id=repository_id
+        int,
+        "select max(updated_at) from tags where repository_id = :repository_id",
+        repository_id=repository_id,
     )
     now = utcnow()
     if newest is None:

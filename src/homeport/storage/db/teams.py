@@ -61,9 +61,7 @@ async def remove_member(tx: Transaction, *, team_id: int, account_id: int) -> bo
     )
 
 
-async def put_permission(
-    tx: Transaction, *, team_id: int, repository_id: int, permission: Permission
-) -> None:
+async def put_permission(tx: Transaction, *, team_id: int, repository_id: int, permission: Permission) -> None:
     await tx.run(
         """
         insert into repository_teams (repository_id, team_id, permission, created_at)

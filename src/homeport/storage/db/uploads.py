@@ -21,7 +21,9 @@ async def insert(tx: Transaction, *, upload: str, repository_id: int, account_id
 
 async def get(tx: Transaction, upload: str) -> Upload | None:
     return await tx.one(
-        Upload, "select id, repository_id, account_id, created_at from uploads where id = :upload", upload=upload
+        Upload,
+        "select id, repository_id, account_id, created_at from uploads where id = :upload",
+        upload=upload,
     )
 
 

@@ -26,9 +26,7 @@ def _id() -> sa.Column[int]:
 
 
 def _reference(name: str, table: str, *, nullable: bool = False, cascade: bool = True) -> sa.Column[int]:
-    return sa.Column(
-        name, Id, sa.ForeignKey(f"{table}.id", ondelete="CASCADE" if cascade else None), nullable=nullable
-    )
+    return sa.Column(name, Id, sa.ForeignKey(f"{table}.id", ondelete="CASCADE" if cascade else None), nullable=nullable)
 
 
 def _text(name: str, *, nullable: bool = False, default: str | None = None) -> sa.Column[str]:

@@ -1,0 +1,117 @@
+"""OCI Distribution Spec §Pulling blobs, §Deleting blobs; RFC 9110 §14 on ranges."""
+
+import re
+
+from homeport.api.http import Headers
+from homeport.api.registry.exchange import API_VERSION, Exchange, matches_etag
+from homeport.core import blobs
+from homeport.errors import StoreUnavailable
+from homeport.names import Digest
+from homeport.storage.db.records import Blob
+
+_RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{1,18})?|-(\d{1,18}))")
+_PATHSEND = "http.response.pathsend"
+
+
+async def get(exchange: Exchange, item: str) -> None:
+    """The bytes of a blob, or a range of them."""
+    services, request = exchange.services, exchange.request
+    async with services.db.read() as tx:
+        blob = await blobs.access_blob(tx, actor=exchange.actor, name=exchange.name, digest=Digest.parse(item))
+    etag = b'"' + blob.digest.encode() + b'"'
+    headers = [
+        (b"docker-content-digest", blob.digest.encode()),
+        (b"etag", etag),
+        (b"cache-control", b"max-age=31536000, immutable"),
+        (b"accept-ranges", b"bytes"),
+    ]
+    if (tags := request.header(b"if-none-match")) and matches_etag(tags, blob.digest):
+        await exchange.answer(304, headers)
+        return
+    if (tags := request.header(b"if-match")) and not matches_etag(tags, blob.digest):
+        await exchange.answer(412, headers)
+        return
+    headers.append((b"content-type", b"application/octet-stream"))
+    wanted = _wanted(exchange, blob)
+    if wanted is None:
+        headers.append((b"content-length", str(blob.size_bytes).encode()))
+        await _send_whole(exchange, blob, headers)
+    elif not wanted:
+        await exchange.answer(416, [*headers, (b"content-range", f"bytes */{blob.size_bytes}".encode())])
+    else:
+        await _send_range(exchange, blob, headers, wanted)
+
+
+def _wanted(exchange: Exchange, blob: Blob) -> range | None:
+    """The bytes that a request asks for: None for all of them, an empty range if there are no such bytes.
+
+    Several ranges at once are answered with the whole blob, as the RFC allows: no client of registries asks for them,
+    and long lists of them have served as an attack.
+    """
+    header = exchange.request.header(b"range")
+    condition = exchange.request.header(b"if-range")
+    match = _RANGE.fullmatch(header.replace(" ", ""))
+    if match is None or (condition and condition.strip('"') != blob.digest):
+        return None
+    first, last, suffix = match.groups()
+    size = blob.size_bytes
+    if suffix is not None:
+        return range(max(0, size - int(suffix)), size)
+    start = int(first)
+    stop = min(int(last) + 1, size) if last is not None else size
+    if last is not None and int(last) < start:
+        return range(0)
+    return range(start, stop) if start < stop else range(0)
+
+
+async def _send_whole(exchange: Exchange, blob: Blob, headers: Headers) -> None:
+    request, send = exchange.request, exchange.send
+    path = exchange.services.blobs.local_path(blob.storage_key)
+    if request.method == "HEAD":
+        await exchange.answer(200, headers)
+    elif path is not None and _PATHSEND in request.scope.get("extensions", ()):
+        if not path.exists():
+            # Said before the first byte: the server would end the answer in the middle.
+            raise StoreUnavailable(f"the bytes of {blob.digest} are missing")
+        await send({"type": "http.response.start", "status": 200, "headers": [API_VERSION, *headers]})
+        await send({"type": _PATHSEND, "path": str(path)})
+    else:
+        await _stream(exchange, blob, 200, headers, range(blob.size_bytes))
+
+
+async def _send_range(exchange: Exchange, blob: Blob, headers: Headers, wanted: range) -> None:
+    content_range = f"bytes {wanted.start}-{wanted.stop - 1}/{blob.size_bytes}"
+    headers = [
+        *headers,
+        (b"content-range", content_range.encode()),
+        (b"content-length", str(len(wanted)).encode()),
+    ]
+    if exchange.request.method == "HEAD":
+        await exchange.answer(206, headers)
+    else:
+        await _stream(exchange, blob, 206, headers, wanted)
+
+
+async def _stream(exchange: Exchange, blob: Blob, status: int, headers: Headers, wanted: range) -> None:
+    send = exchange.send
+    start: dict[str, object] | None = {
+        "type": "http.response.start",
+        "status": status,
+        "headers": [API_VERSION, *headers],
+    }
+    body = exchange.services.blobs.read(blob.storage_key, start=wanted.start, length=len(wanted))
+    async for chunk in body:
+        if start is not None:
+            await send(start)
+            start = None
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    if start is not None:
+        await send(start)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def delete(exchange: Exchange, item: str) -> None:
+    """Take a blob out of the repository."""
+    async with exchange.services.db.write() as tx:
+        await blobs.delete_blob(tx, actor=exchange.actor, name=exchange.name, digest=Digest.parse(item))
+    await exchange.answer(202)

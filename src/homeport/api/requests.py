@@ -1,0 +1,70 @@
+"""Around every request: an id, a log line, and the last net under an unexpected error."""
+
+import time
+from uuid import uuid4
+
+import structlog
+
+from homeport.api.http import Application, Message, Receive, Response, Scope, Send
+
+log = structlog.get_logger()
+
+_ID_LENGTH_LIMIT = 128
+
+
+class RequestLog:
+    """Gives each request an id (or takes over the one it came with), and writes one line when it has ended.
+
+    The line has the path without its query: that may hold a token.
+    """
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = _request_id(scope)
+        header = (b"x-request-id", request_id.encode("latin-1"))
+        status = 0
+        size = 0
+
+        async def observed(message: Message) -> None:
+            nonlocal status, size
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), header]
+            elif message["type"] == "http.response.body":
+                size += len(message.get("body", b""))
+            await send(message)
+
+        began = time.perf_counter()
+        try:
+            await self._app(scope, receive, observed)
+        except Exception:
+            log.exception("request failed", request_id=request_id, method=scope["method"], path=scope["path"])
+            if status == 0:
+                await _send_error(observed, is_head=scope["method"] == "HEAD")
+        log.info(
+            "request",
+            request_id=request_id,
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            size_bytes=size,
+            duration_ms=round((time.perf_counter() - began) * 1000, 3),
+            address=scope["client"][0] if scope.get("client") else None,
+        )
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and len(value) <= _ID_LENGTH_LIMIT:
+            text: str = value.decode("latin-1")
+            if text.isascii() and text.isprintable():
+                return text
+    return uuid4().hex
+
+
+async def _send_error(send: Send, *, is_head: bool) -> None:
+    """One body that the Hub's clients and the registry's can both read."""
+    body = b'{"message":"internal error","errors":[{"code":"UNKNOWN","message":"internal error"}],"errinfo":{}}'
+    await Response(500, [(b"content-type", b"application/json")], body).send(send, is_head=is_head)

@@ -1,0 +1,116 @@
+"""The composition root: settings → database, blobs, keys → services → doors → one ASGI application.
+
+The Hub and the registry share `/v2/` on one host: the first word behind it tells whose request it is. Words of the Hub
+cannot be account names (`names.RESERVED_NAMES`).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from homeport import settings as settings_module
+from homeport.api.health import health
+from homeport.api.http import Application, Receive, Scope, Send
+from homeport.api.requests import RequestLog
+from homeport.core.authentication import Authenticator
+from homeport.core.pulls import PullLog
+from homeport.core.services import Services
+from homeport.core.signing import Signer
+from homeport.errors import HomeportError
+from homeport.jobs import worker
+from homeport.logs import configure_logs
+from homeport.names import RESERVED_NAMES
+from homeport.settings import Settings
+from homeport.storage.blobs.filesystem import FilesystemStore
+from homeport.storage.db import accounts as account_rows
+from homeport.storage.db.engine import open_database
+
+log = structlog.get_logger()
+
+_OWN_PATHS = ("/healthz", "/readyz")
+_TOKEN_PATHS = ("/token", "/token/")
+
+
+@contextlib.asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Connect to everything; the database has to be migrated and prepared.
+
+    Raises:
+        DatabaseUnavailable, StoreUnavailable
+    """
+    db = await open_database(settings)
+    try:
+        async with db.read() as tx:
+            keys = await account_rows.list_signing_keys(tx)
+        blobs = FilesystemStore(settings.blobs_path)
+        await asyncio.to_thread(blobs.prepare)
+        pulls = PullLog()
+        authenticator = Authenticator(db, Signer(keys), pulls, settings)
+        yield Services(settings=settings, db=db, blobs=blobs, authenticator=authenticator, pulls=pulls)
+    finally:
+        await db.close()
+
+
+def create_app(services: Services) -> Application:
+    """The doors of running services as one application, without a lifespan."""
+    from homeport.api.hub.app import create_app as create_hub  # noqa: PLC0415 – a third of the start-up time
+    from homeport.api.registry.app import Registry  # noqa: PLC0415
+
+    hub: Application = create_hub(services)
+    registry = Registry(services)
+
+    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if path in _OWN_PATHS:
+            await health(services, scope, send)
+        elif path.startswith("/v2/") and path[4:].partition("/")[0] in RESERVED_NAMES:
+            await hub(scope, receive, send)
+        elif path.startswith("/v2/") or path == "/v2" or path in _TOKEN_PATHS:
+            await registry(scope, receive, send)
+        else:
+            await hub(scope, receive, send)
+
+    return RequestLog(dispatch)
+
+
+class Server:
+    """The application that a server process runs: it opens the services when it starts and closes them at the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = contextlib.AsyncExitStack()
+        self._app: Application | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http" and self._app is not None:
+            await self._app(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self._start()
+        except HomeportError as error:
+            log.error("start failed", reason=str(error))
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._stack.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _start(self) -> None:
+        services = await self._stack.enter_async_context(open_services(self._settings))
+        await self._stack.enter_async_context(worker.running(services))
+        self._app = create_app(services)
+
+
+def serve() -> Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]:
+    """What granian calls in each worker process; the settings come by the environment."""
+    settings = settings_module.load()
+    configure_logs(settings)
+    return Server(settings)

@@ -1,0 +1,91 @@
+"""`homeport serve`: sets up what is missing, then runs the server and its workers."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from homeport.core.setup import ADMIN, Prepared, prepare
+from homeport.settings import PREFIX, Settings, load
+from homeport.storage.db.engine import open_database
+from homeport.storage.db.migrate import migrate
+
+# Blobs arrive in pieces of up to a mebibyte. By default glibc gives such memory back to the kernel at once and
+# fetches it again for the next piece; that costs more than the copy.
+_MALLOC = {"MALLOC_TRIM_THRESHOLD_": "134217728", "MALLOC_MMAP_THRESHOLD_": "134217728"}
+_HTTP1_BUFFER_BYTES = 1024 * 1024
+
+
+def serve(
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    data: Path | None = None,
+    workers: int | None = None,
+) -> None:
+    """Set up the data folder and the database if needed, then serve until SIGTERM."""
+    settings = load(host=host, port=port, data=data, workers=workers)
+    prepared = asyncio.run(set_up(settings))
+    _greet(settings, prepared)
+    _run(settings)
+
+
+async def set_up(settings: Settings) -> Prepared:
+    """Make the data folder, the schema, keys and administrator; whatever is there stays."""
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    await migrate(settings)
+    db = await open_database(settings)
+    try:
+        return await prepare(db, admin_password=settings.admin_password)
+    finally:
+        await db.close()
+
+
+def _greet(settings: Settings, prepared: Prepared) -> None:
+    url = settings.listen_url
+    address = url.partition("://")[2]
+    lines = [f"Homeport listens on {url}, data in {settings.data.absolute()}"]
+    if prepared.generated_password:
+        lines += [
+            "",
+            f"  The password of {ADMIN} is: {prepared.generated_password}",
+            "  It is not shown again.",
+        ]
+    lines += [
+        "",
+        "Try next:",
+        f"  docker login {address} --username {ADMIN}",
+        f"  docker tag busybox {address}/{ADMIN}/busybox && docker push {address}/{ADMIN}/busybox",
+        f"  curl {url}/v2/namespaces/{ADMIN}/repositories/busybox/tags",
+        "",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def _run(settings: Settings) -> None:
+    from granian import Granian  # noqa: PLC0415 – only the server needs it
+    from granian.constants import Interfaces, Loops  # noqa: PLC0415
+    from granian.http import HTTP1Settings  # noqa: PLC0415
+    from granian.log import LogLevels  # noqa: PLC0415
+
+    # Workers read the settings again; what flags said reaches them by the environment. The password stays behind.
+    for name in ("host", "port", "data", "workers"):
+        os.environ[PREFIX + name.upper()] = str(getattr(settings, name))
+    os.environ.pop(PREFIX + "ADMIN_PASSWORD", None)
+    for variable, value in _MALLOC.items():
+        os.environ.setdefault(variable, value)
+    Granian(
+        "homeport.app:serve",
+        factory=True,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        loop=Loops.uvloop,
+        workers=settings.workers,
+        websockets=False,
+        http1_settings=HTTP1Settings(max_buffer_size=_HTTP1_BUFFER_BYTES),
+        log_level=LogLevels.warning,
+        workers_kill_timeout=settings.drain_timeout,
+        respawn_failed_workers=True,
+    ).serve()

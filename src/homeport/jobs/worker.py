@@ -1,0 +1,52 @@
+"""Runs the jobs of one process beside its requests."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import structlog
+
+from homeport.core import uploads
+from homeport.core.services import Services
+from homeport.jobs import revocations
+from homeport.storage.db.database import utcnow
+
+log = structlog.get_logger()
+
+FOLD_INTERVAL_S = 2.0
+CATCH_UP_INTERVAL_S = 0.5
+SWEEP_INTERVAL_S = 600.0
+
+
+@contextlib.asynccontextmanager
+async def running(services: Services) -> AsyncIterator[None]:
+    """Keep the jobs going while the block runs; what was counted is written at its end."""
+    tasks = [
+        asyncio.create_task(_repeat(FOLD_INTERVAL_S, "fold pulls", lambda: services.pulls.fold(services.db))),
+        asyncio.create_task(_repeat(CATCH_UP_INTERVAL_S, "catch up with revocations", services.authenticator.catch_up)),
+        asyncio.create_task(_repeat(SWEEP_INTERVAL_S, "sweep", lambda: _sweep(services))),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(Exception):
+            await services.pulls.fold(services.db)
+
+
+async def _sweep(services: Services) -> None:
+    if swept := await uploads.sweep(services):
+        log.info("uploads swept", count=swept)
+    await revocations.drop_old(services.db, now=utcnow())
+
+
+async def _repeat(interval_s: float, name: str, job: Callable[[], Awaitable[object]]) -> None:
+    """A job that fails is told of and tried again: it must not end with one bad moment of the database."""
+    while True:
+        await asyncio.sleep(interval_s)
+        try:
+            await job()
+        except Exception:
+            log.exception("job failed", job=name)
