@@ -7,7 +7,7 @@ cannot be account names (`names.RESERVED_NAMES`).
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -59,7 +59,7 @@ def create_app(services: Services) -> Application:
     from homeport.api.hub.app import create_app as create_hub  # noqa: PLC0415 – a third of the start-up time
     from homeport.api.registry.app import Registry  # noqa: PLC0415
 
-    hub: Application = create_hub(services)
+    hub = cast(Application, create_hub(services))  # Litestar's own words for the same types
     registry = Registry(services)
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:

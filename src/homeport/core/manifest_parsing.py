@@ -42,7 +42,6 @@ _IMAGE_CONFIGS = {
     "application/vnd.oci.image.config.v1+json",
     "application/vnd.docker.container.image.v1+json",
 }
-EMPTY_CONFIG = "application/vnd.oci.empty.v1+json"
 
 Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _TEXT_LIMIT = 1024
@@ -209,9 +208,7 @@ def _image(document: _Document, content: bytes, media_type: str) -> Parsed:
     layer_digests = [(layer, _digest(layer)) for layer in document.layers]
     required = [config_digest, *(digest for layer, digest in layer_digests if not _is_foreign(layer))]
     config_type = document.config.media_type
-    artifact_type = document.artifact_type
-    if artifact_type is None and not is_image_config(config_type) and config_type != EMPTY_CONFIG:
-        artifact_type = config_type  # OCI Image Spec §Guidelines for artifact usage
+    artifact_type = document.artifact_type or config_type  # OCI Distribution Spec §Listing Referrers
     manifest = NewManifest(
         digest="",
         media_type=media_type,

@@ -4,6 +4,8 @@ The pool is small on purpose: logins queue, and leave the processor to everythin
 """
 
 import asyncio
+import functools
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 from argon2 import PasswordHasher
@@ -17,7 +19,16 @@ LENGTH_LIMIT = 1024
 LENGTH_MINIMUM = 8
 
 _hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
-_pool = ThreadPoolExecutor(2, thread_name_prefix="argon2")
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(2, thread_name_prefix="argon2")
+
+
+# A forked server process must not wait for threads that only its parent has.
+os.register_at_fork(after_in_child=_pool.cache_clear)
+
 
 # What an account without a password is compared with, so that it takes as long as one that has it.
 _NOBODY = _hasher.hash("nobody has this password")
@@ -30,14 +41,14 @@ def check_new(password: str) -> None:
 
 
 async def hash_password(password: str) -> str:
-    return await asyncio.get_running_loop().run_in_executor(_pool, _hasher.hash, password)
+    return await asyncio.get_running_loop().run_in_executor(_pool(), _hasher.hash, password)
 
 
 async def verify_password(password: str, password_hash: str | None) -> bool:
     """Whether a password is right; takes as long when there is no hash to compare with."""
     if len(password) > LENGTH_LIMIT:
         password = password[:LENGTH_LIMIT] + "\0too long"
-    verified = await asyncio.get_running_loop().run_in_executor(_pool, _verify, password, password_hash or _NOBODY)
+    verified = await asyncio.get_running_loop().run_in_executor(_pool(), _verify, password, password_hash or _NOBODY)
     return verified and password_hash is not None
 
 

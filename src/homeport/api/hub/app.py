@@ -1,10 +1,61 @@
-"""Docker Hub's API."""
+"""The Hub door: Docker's Hub API as a Litestar application."""
+
+from typing import Any
 
 from litestar import Litestar
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
 
+from homeport.api.http import Message, Receive, Response, Scope, Send
+from homeport.api.hub import access_tokens, authentication, tags
+from homeport.api.hub.errors import HUB_ERRORS, pass_on, render_http, renderers
+from homeport.api.hub.requests import HubRequest, actor_provider
 from homeport.core.services import Services
 
+_SECURITY_HEADERS = [(b"x-frame-options", b"deny"), (b"x-content-type-options", b"nosniff")]
 
-def create_app(services: Services) -> Litestar:
-    """The Hub door."""
-    return Litestar(route_handlers=[], openapi_config=None, state=None)
+
+def create_app(services: Services) -> "Hub":
+    """The door as an ASGI application, without a lifespan."""
+
+    async def provide_services() -> Services:
+        return services
+
+    return Hub(
+        Litestar(
+            route_handlers=[*authentication.handlers, access_tokens.router, *tags.handlers],
+            dependencies={"services": Provide(provide_services), "actor": Provide(actor_provider(services))},
+            exception_handlers={**renderers(HUB_ERRORS), HTTPException: render_http, Exception: pass_on},
+            request_class=HubRequest,
+            openapi_config=None,
+            logging_config=None,
+            debug=False,
+        )
+    )
+
+
+class Hub:
+    """What is the same for every route, and for what no route takes."""
+
+    def __init__(self, app: Litestar) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_head = scope["method"] == "HEAD"
+
+        async def finished(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_SECURITY_HEADERS]
+            elif is_head:
+                message["body"] = b""
+            await send(message)
+
+        if b"%2f" in scope.get("raw_path", b"").lower():
+            # No name has a slash in it, and a proxy may see another path than we do.
+            await _NOT_FOUND.send(finished, is_head=is_head)
+            return
+        app: Any = self._app  # it wants its own names for the types of ASGI
+        await app(scope, receive, finished)
+
+
+_NOT_FOUND = Response(404, [(b"content-type", b"application/json")], b'{"message":"page not found","errinfo":{}}')

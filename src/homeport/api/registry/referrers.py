@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from homeport.api.registry.errors import is_beyond_token
 from homeport.api.registry.exchange import Exchange, next_link
 from homeport.core import referrers
 from homeport.core.manifest_parsing import OCI_INDEX, annotations_of
+from homeport.errors import RepositoryUnknown
 from homeport.names import Digest
 from homeport.storage.db.records import Referrer
 
@@ -17,16 +19,22 @@ async def get(exchange: Exchange, item: str) -> None:
     request = exchange.request
     subject = Digest.parse(item)
     artifact_type = request.parameter("artifactType") or None
-    async with exchange.services.db.read() as tx:
-        found = await referrers.list_referrers(
-            tx,
-            actor=exchange.actor,
-            name=exchange.name,
-            subject=subject,
-            artifact_type=artifact_type,
-            after=request.parameter("last") or "",
-            limit=PAGE_SIZE + 1,
-        )
+    try:
+        async with exchange.services.db.read() as tx:
+            found = await referrers.list_referrers(
+                tx,
+                actor=exchange.actor,
+                name=exchange.name,
+                subject=subject,
+                artifact_type=artifact_type,
+                after=request.parameter("last") or "",
+                limit=PAGE_SIZE + 1,
+            )
+    except RepositoryUnknown:
+        # Who was let ask about the name learns that there are none: a 404 would say "no referrers API here".
+        if is_beyond_token(exchange.actor, exchange.name, exchange.action):
+            raise
+        found = []
     headers: list[tuple[bytes, bytes]] = []
     if artifact_type:
         headers.append((b"oci-filters-applied", b"artifactType"))
