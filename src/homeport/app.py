@@ -6,8 +6,9 @@ cannot be account names (`names.RESERVED_NAMES`).
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any, cast
+from typing import Any
 
 import structlog
 
@@ -59,7 +60,7 @@ def create_app(services: Services) -> Application:
     from homeport.api.hub.app import create_app as create_hub  # noqa: PLC0415 – a third of the start-up time
     from homeport.api.registry.app import Registry  # noqa: PLC0415
 
-    hub = cast(Application, create_hub(services))  # Litestar's own words for the same types
+    hub = create_hub(services)
     registry = Registry(services)
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,10 +95,10 @@ class Server:
         await receive()
         try:
             await self._start()
-        except HomeportError as error:
-            log.error("start failed", reason=str(error))
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            return
+        except Exception as error:
+            # The server would go on without us, and answer 500 to everything. It starts another worker instead.
+            log.error("start failed", reason=str(error), exc_info=not isinstance(error, HomeportError))
+            os._exit(1)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._stack.aclose()

@@ -16,7 +16,34 @@ OFFICIAL_NAMESPACE = "library"
 
 # The first words of Hub and service paths: an account of such a name would make `/v2/<name>/…` ambiguous.
 RESERVED_NAMES = frozenset(
-    ["access-tokens", "api", "api-tokens", "api_tokens", "auditlogs", "auth", "blobs", "healthz", "invites", "manifests", "namespaces", "orgs", "readyz", "referrers", "repositories", "scim", "search", "tags", "token", "tokens", "uploads", "user", "users", "v1", "v2", "web"]
+    [
+        "access-tokens",
+        "api",
+        "api-tokens",
+        "api_tokens",
+        "auditlogs",
+        "auth",
+        "blobs",
+        "healthz",
+        "invites",
+        "manifests",
+        "namespaces",
+        "orgs",
+        "readyz",
+        "referrers",
+        "repositories",
+        "scim",
+        "search",
+        "tags",
+        "token",
+        "tokens",
+        "uploads",
+        "user",
+        "users",
+        "v1",
+        "v2",
+        "web",
+    ]
 )
 
 _ACCOUNT = re.compile(r"[a-z0-9]+(?:[_-]+[a-z0-9]+)*")

@@ -1,11 +1,13 @@
 """A request at the Hub door: who asks, with what body, from which page on."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
+from functools import cached_property
 from typing import Any, TypeVar
 
 import msgspec
 from litestar import Request
+from litestar.handlers import BaseRouteHandler
 from litestar.types import Empty
 
 from homeport.api import http
@@ -24,19 +26,28 @@ _WRONG_FIELD = re.compile(r"(.+) - at `\$\.(\w+).*`")
 class HubRequest(Request[Any, Any, Any]):
     """Reads bodies as JSON whatever their content type: scripts send none, or the one of a form."""
 
-    @property
-    def query(self) -> Mapping[str, list[str]]:
-        """Parameters with all their values.
+    actor: Actor
+    """Who asks, as the guard has found out."""
+
+    @cached_property
+    def plain(self) -> http.Request:
+        """The request as the other doors see it."""
+        scope: Any = self.scope  # Litestar has names of its own for the types of ASGI
+        receive: Any = self.receive
+        return http.Request(scope, receive)
+
+    def parameter(self, name: str) -> str | None:
+        """The first value of a query parameter.
 
         Raises:
-            BodyInvalid: longer or more than any client needs.
+            BodyInvalid: more or longer parameters than any client needs.
         """
-        return http.Request(self.scope, self.receive).query
+        return self.plain.parameter(name)
 
     async def body(self) -> bytes:
         """Raises: BodyTooLarge, BodyBroken."""
         if self._body is Empty:
-            self._body = await http.Request(self.scope, self.receive).whole_body(BODY_SIZE_LIMIT)
+            self._body = await self.plain.whole_body(BODY_SIZE_LIMIT)
         return self._body
 
     async def json(self) -> Any:
@@ -54,15 +65,15 @@ class HubRequest(Request[Any, Any, Any]):
         """
         body = await self.body()
         if not body:
-            raise BodyInvalid("EOF")
+            raise _malformed("EOF")
         try:
             return msgspec.json.decode(body, type=type_)
         except msgspec.ValidationError as error:
             raise _explained(str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BodyInvalid(str(error)) from None
+            raise _malformed(str(error)) from None
         except RecursionError:
-            raise BodyInvalid("nested too deep") from None
+            raise _malformed("nested too deep") from None
 
 
 def _explained(reason: str) -> BodyInvalid | FieldInvalid:
@@ -71,21 +82,30 @@ def _explained(reason: str) -> BodyInvalid | FieldInvalid:
         return FieldInvalid({match[1]: ["This field is required."]})
     if match := _WRONG_FIELD.fullmatch(reason):
         return FieldInvalid({match[2]: [f"{match[1]}."]})
-    return BodyInvalid(reason)
+    return _malformed(reason)
 
 
-def actor_provider(services: Services) -> Callable[[HubRequest], Awaitable[Actor]]:
-    """How handlers get the actor of a request."""
+def _malformed(reason: str) -> BodyInvalid:
+    """What Docker's service says of a body that it cannot read begins with the same words."""
+    return BodyInvalid(f"malformed request: {reason}")
 
-    async def provide_actor(request: HubRequest) -> Actor:
-        """Nobody without an `Authorization` header; whoever comes with one has to be let in."""
-        plain = http.Request(request.scope, request.receive)
+
+def identifier(services: Services) -> Callable[..., Awaitable[None]]:
+    """A guard that finds out who asks before anything else of a request is read."""
+
+    async def identify(request: HubRequest, _handler: BaseRouteHandler) -> None:
+        """Nobody without an `Authorization` header; whoever comes with one has to be let in.
+
+        Raises:
+            NotAuthenticated
+        """
+        plain = request.plain
         actor = ANONYMOUS
         if header := plain.header(b"authorization"):
             token = http.bearer_token(header)
             if token is None:
                 raise NotAuthenticated
             actor = await services.authenticator.hub_actor(token)
-        return msgspec.structs.replace(actor, address=plain.address, user_agent=plain.user_agent)
+        request.actor = msgspec.structs.replace(actor, address=plain.address, user_agent=plain.user_agent)
 
-    return provide_actor
+    return identify

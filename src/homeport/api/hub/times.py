@@ -1,12 +1,11 @@
-"""Times as Docker Hub writes them."""
+"""Times as the Hub writes them: UTC, always six digits of a second."""
 
-from datetime import UTC, datetime
-
-
-def timestamp(moment: datetime) -> str:
-    """`2021-01-05T21:06:53.506400Z`: UTC, always with six digits behind the point."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+from datetime import datetime
 
 
-def timestamp_or_none(moment: datetime | None) -> str | None:
-    return None if moment is None else timestamp(moment)
+def wire_time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def wire_time_or_none(moment: datetime | None) -> str | None:
+    return None if moment is None else wire_time(moment)
