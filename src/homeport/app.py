@@ -57,7 +57,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
 def create_app(services: Services) -> Application:
     """The doors of running services as one application, without a lifespan."""
-    from homeport.api.hub.app import create_app as create_hub  # noqa: PLC0415 – a third of the start-up time
+    from homeport.api.hub.app import create_app as create_hub  # noqa: PLC0415 - a third of the start-up time
     from homeport.api.registry.app import Registry  # noqa: PLC0415
 
     hub = create_hub(services)

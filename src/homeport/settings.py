@@ -47,9 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
     admin_password: Annotated[
         str,
-        Meta(
-            description="Password of the site administrator `admin` at first start; empty: one is generated and printed."
-        ),
+        Meta(description="Password of the site administrator `admin` at first start; empty: one is made and printed."),
     ] = ""
     default_privacy: Annotated[
         Literal["public", "private"],

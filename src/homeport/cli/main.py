@@ -1,12 +1,25 @@
-"""The `homeport` program."""
+"""The `homeport` program: the server, and operators' commands over the same verbs that the doors call."""
 
 from cyclopts import App
 
+from homeport import __version__
+from homeport.cli import maintenance, orgs, teams, users
+from homeport.cli.output import guarded
 from homeport.cli.serve import serve
 
-app = App(name="homeport", help="The Docker Hub that a team hosts itself.")
+app = App(
+    name="homeport",
+    help="The Docker Hub that a team hosts itself.",
+    version=__version__,
+)
 app.command(serve)
+app.command(users.app)
+app.command(orgs.app)
+app.command(teams.app)
+app.command(maintenance.migrate)
+app.command(maintenance.seed)
+app.command(maintenance.fsck)
 
 
 def main() -> None:
-    app()
+    guarded(app)

@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+import msgspec
+
 from homeport.core.setup import ADMIN, Prepared, prepare
 from homeport.settings import PREFIX, Settings, load
 from homeport.storage.db.engine import open_database
@@ -25,18 +27,23 @@ def serve(
 ) -> None:
     """Set up the data folder and the database if needed, then serve until SIGTERM."""
     settings = load(host=host, port=port, data=data, workers=workers)
-    prepared = asyncio.run(set_up(settings))
-    _greet(settings, prepared)
+    done = asyncio.run(set_up(settings))
+    _greet(settings, done.prepared)
     _run(settings)
 
 
-async def set_up(settings: Settings) -> Prepared:
+class SetUp(msgspec.Struct, frozen=True):
+    is_migrated: bool
+    prepared: Prepared
+
+
+async def set_up(settings: Settings) -> SetUp:
     """Make the data folder, the schema, keys and administrator; whatever is there stays."""
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    await migrate(settings)
+    is_migrated = await migrate(settings)
     db = await open_database(settings)
     try:
-        return await prepare(db, admin_password=settings.admin_password)
+        return SetUp(is_migrated, await prepare(db, admin_password=settings.admin_password))
     finally:
         await db.close()
 
@@ -64,7 +71,7 @@ def _greet(settings: Settings, prepared: Prepared) -> None:
 
 
 def _run(settings: Settings) -> None:
-    from granian import Granian  # noqa: PLC0415 – only the server needs it
+    from granian import Granian  # noqa: PLC0415 - only the server needs it
     from granian.constants import Interfaces, Loops  # noqa: PLC0415
     from granian.http import HTTP1Settings  # noqa: PLC0415
     from granian.log import LogLevels  # noqa: PLC0415

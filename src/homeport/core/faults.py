@@ -31,7 +31,7 @@ def point(name: str) -> None:
 
 
 def _pass() -> None:
-    global _left  # noqa: PLW0603 – the state of one process
+    global _left  # noqa: PLW0603 - the state of one process
     _left -= 1
     if _left == 0:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -57,7 +57,7 @@ async def push(
             tx, actor=actor, name=name, default_privacy=services.settings.default_privacy
         )
         await tx.lock("repository", repository.id)
-        manifest_id = await _put(tx, services, actor, repository, parsed, manifest)
+        manifest_id = await _put(tx, services, actor, repository, parsed=parsed, manifest=manifest)
         for tag in dict.fromkeys(tags):
             await tag_rows.put(
                 tx,
@@ -91,6 +91,7 @@ async def _put(
     services: Services,
     actor: Actor,
     repository: Repository,
+    *,
     parsed: Parsed,
     manifest: NewManifest,
 ) -> int:

@@ -9,12 +9,12 @@ import msgspec
 from litestar import Litestar, MediaType, Request, Response
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.exceptions import HTTPException, SerializationException
+from litestar.exceptions import HTTPException
 
 from homeport.api.http import Application, Message, Receive, Scope, Send
 from homeport.api.hub import access_tokens, authentication, tags
 from homeport.api.hub.dependencies import provide_actor, provide_services
-from homeport.api.hub.errors import render, render_framework, render_malformed
+from homeport.api.hub.errors import render, render_framework
 from homeport.core.services import Services
 from homeport.errors import HomeportError
 
@@ -30,7 +30,6 @@ def create_app(services: Services) -> Application:
         exception_handlers={
             HomeportError: render,
             HTTPException: render_framework,
-            SerializationException: render_malformed,
             msgspec.ValidationError: _render_invalid,
             RecursionError: _render_recursion,
         },

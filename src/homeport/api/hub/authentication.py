@@ -4,9 +4,10 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Router, get, post
+from litestar.exceptions import HTTPException
 
 from homeport.api.http import client_address
-from homeport.api.hub.errors import render_login
+from homeport.api.hub.errors import render_login, render_malformed
 from homeport.core.authentication import ACCESS_TOKEN_LIFETIME_S, Credential
 from homeport.core.services import Services
 from homeport.errors import Denied, TooMany
@@ -65,5 +66,5 @@ def _logged_in(services: Services, credential: Credential, request: Request[Any,
 router = Router(
     "/",
     route_handlers=[log_in, log_in_by_get, create_access_token],
-    exception_handlers={Denied: render_login, TooMany: render_login},
+    exception_handlers={Denied: render_login, TooMany: render_login, HTTPException: render_malformed},
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 from litestar import MediaType, Request, Response
-from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException, SerializationException
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
 from homeport import errors as e
 
@@ -77,9 +77,11 @@ def render_framework(_request: Request[Any, Any, Any], error: HTTPException) -> 
     return answer(error.status_code, {"message": detail, "detail": detail, "errinfo": {}}, error.headers)
 
 
-def render_malformed(_request: Request[Any, Any, Any], error: SerializationException) -> Response[str]:
-    """A body that is not JSON (wire: plain text)."""
-    return Response(f"malformed request: {error.detail or error}", status_code=400, media_type=MediaType.TEXT)
+def render_malformed(request: Request[Any, Any, Any], error: HTTPException) -> Answer | Response[str]:
+    """A login whose body is not JSON (wire: plain text)."""
+    if error.status_code == 400 and not error.extra:
+        return Response("malformed request: the body has to be JSON", status_code=400, media_type=MediaType.TEXT)
+    return render_framework(request, error)
 
 
 def _message(error: e.HomeportError) -> str:

@@ -161,6 +161,12 @@ class FilesystemStore:
             finally:
                 os.close(descriptor)
 
+    async def stored_size(self, key: str) -> int | None:
+        try:
+            return os.stat(self._root / key).st_size
+        except FileNotFoundError:
+            return None
+
     async def delete(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             await asyncio.to_thread(os.unlink, self._root / key)

@@ -60,6 +60,10 @@ class BlobStore(Protocol):
         """
         ...
 
+    async def stored_size(self, key: str) -> int | None:
+        """How many bytes are kept under a key; None if none are."""
+        ...
+
     async def delete(self, key: str) -> None:
         """Remove the bytes of a key. Never fails for absence."""
         ...

@@ -13,6 +13,6 @@ async def open_database(settings: Settings) -> Database:
     """
     if settings.is_sqlite:
         return await SqliteDatabase.open(settings.sqlite_path)
-    from homeport.storage.db.postgres import PostgresDatabase  # noqa: PLC0415 – an extra: not needed for SQLite
+    from homeport.storage.db.postgres import PostgresDatabase  # noqa: PLC0415 - an extra: not needed for SQLite
 
     return await PostgresDatabase.open(settings.database_url)

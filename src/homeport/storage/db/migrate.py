@@ -20,7 +20,7 @@ _LOCK = 0x686F6D65706F7274  # "homeport": one migrates, the others wait and find
 _FOLDER = Path(__file__).parent / "migrations"
 
 
-class SchemaTooNew(Exception):
+class SchemaTooNewError(Exception):
     """The database was migrated by a newer Homeport."""
 
 
@@ -29,11 +29,35 @@ async def migrate(settings: Settings) -> bool:
 
     Raises:
         DatabaseUnavailable
-        SchemaTooNew
+        SchemaTooNewError
     """
     if settings.is_sqlite:
         return await asyncio.to_thread(_migrate_sqlite, settings.sqlite_path)
     return await _migrate_postgres(settings.database_url)
+
+
+async def is_current(settings: Settings) -> bool:
+    """Whether the schema is that of this version.
+
+    Raises:
+        DatabaseUnavailable
+    """
+    if settings.is_sqlite:
+        try:
+            with contextlib.closing(sqlite3.connect(settings.sqlite_path)) as connection:
+                return _sqlite_version(connection) == HEAD
+        except sqlite3.Error as error:
+            raise DatabaseUnavailable(str(error)) from error
+    from homeport.storage.db.postgres import PostgresDatabase  # noqa: PLC0415 - an extra: not needed for SQLite
+
+    database = await PostgresDatabase.open(settings.database_url)
+    try:
+        async with database.read() as tx:
+            if not await tx.value(int, "select 1 where to_regclass('alembic_version') is not null"):
+                return False
+            return await tx.value(str, "select version_num from alembic_version") == HEAD
+    finally:
+        await database.close()
 
 
 def _migrate_sqlite(path: Path) -> bool:
@@ -69,7 +93,7 @@ def _sqlite_version(connection: sqlite3.Connection) -> str | None:
 
 
 async def _migrate_postgres(url: str) -> bool:
-    import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 – an extra: not needed for SQLite
+    import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra: not needed for SQLite
 
     try:
         connection = await asyncpg.connect(url)
@@ -108,6 +132,6 @@ def _upgrade(connection: Any) -> None:
     try:
         command.upgrade(config, "head")
     except CommandError as error:
-        raise SchemaTooNew(
+        raise SchemaTooNewError(
             f"the database is of a newer Homeport than this one ({error}): upgrade the program"
         ) from error

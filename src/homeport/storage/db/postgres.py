@@ -149,7 +149,7 @@ class PostgresDatabase:
         return found
 
     @asynccontextmanager
-    async def read(self, *, scan: bool = False) -> AsyncIterator[PostgresTransaction]:  # noqa: ARG002 – no loop to block
+    async def read(self, *, scan: bool = False) -> AsyncIterator[PostgresTransaction]:  # noqa: ARG002 - no loop to block
         async with self._connection() as connection:
             yield PostgresTransaction(connection, self)
 

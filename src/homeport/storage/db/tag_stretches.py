@@ -33,7 +33,8 @@ _NTH_KEY = {
         order by name limit 1 offset :skip
         """,
     Ordering.UPDATED: """
-        select updated_at from tags where repository_id = :repository_id and updated_at >= cast(cast(:start as text) as bigint)
+        select updated_at from tags
+        where repository_id = :repository_id and updated_at >= cast(cast(:start as text) as bigint)
         order by updated_at limit 1 offset :skip
         """,
 }

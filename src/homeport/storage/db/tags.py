@@ -30,7 +30,8 @@ _PAGE_BEHIND = {
         """,
     Ordering.UPDATED: f"""
         {_SELECT} from (
-            select * from tags where repository_id = :repository_id and updated_at >= cast(cast(:start as text) as bigint)
+            select * from tags
+            where repository_id = :repository_id and updated_at >= cast(cast(:start as text) as bigint)
             order by updated_at limit :limit offset :skip
         ) as tags {_JOINS} order by tags.updated_at
         """,

@@ -1,0 +1,62 @@
+# `make serve` and `make test` are all the set-up there is. Both are safe to repeat, and quick the second time.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: help serve test lint format e2e conformance crash bench seed pins clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+serve: $(VENV)/run.stamp ## Set up and run a hub on http://127.0.0.1:8000 (ARGS="--port 9000 --data DIR")
+	@exec $(BIN)/homeport serve $(ARGS)
+
+seed: $(VENV)/run.stamp ## Make a demo organization with images in ./homeport-data
+	@$(BIN)/homeport seed $(ARGS)
+
+test: $(VENV)/dev.stamp ## Set up and run the tests on SQLite and PostgreSQL (ARGS=tests/unit)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/dev.stamp ## Check format, style, types and the directions of imports
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/dev.stamp ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+e2e: $(VENV)/dev.stamp ## A working day with docker, podman, buildah and skopeo (installs them where it may)
+	@tests/e2e/run $(ARGS)
+
+conformance: $(VENV)/dev.stamp ## The OCI conformance suite with every setting on (needs Go 1.24)
+	@tests/conformance/run
+
+crash: $(VENV)/dev.stamp ## Kill the server at random moments and at every step of a push (ARGS=--short)
+	@$(BIN)/python -m tests.crash $(ARGS)
+
+bench: $(VENV)/dev.stamp ## Measure beside docker-registry and nginx (ARGS=--quick)
+	@$(BIN)/python -m bench $(ARGS)
+
+pins: $(VENV)/dev.stamp ## Write the pinned versions anew from pyproject.toml
+	@tools/pins $(BIN)
+
+clean: ## Remove what the other targets made, but no data
+	rm -rf $(VENV) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+# A stamp is written when its step has succeeded: an interrupted set-up is done again.
+$(VENV)/venv.stamp: tools/venv
+	@tools/venv $(VENV)
+	@touch $@
+
+$(VENV)/run.stamp: $(VENV)/venv.stamp requirements/run.txt pyproject.toml
+	@tools/install $(BIN) requirements/run.txt
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/venv.stamp requirements/dev.txt pyproject.toml
+	@tools/install $(BIN) requirements/dev.txt
+	@touch $@ $(VENV)/run.stamp

@@ -1,0 +1,66 @@
+"""`homeport migrate`, `homeport seed`, `homeport fsck`."""
+
+import asyncio
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from homeport.cli.output import note, show
+from homeport.cli.running import Data, Json, run
+from homeport.cli.serve import set_up
+from homeport.core import demo, integrity
+from homeport.core.integrity import Finding
+from homeport.core.services import Services
+from homeport.core.setup import ADMIN, Prepared
+from homeport.settings import load
+
+
+def migrate(*, data: Data = None, json: Json = False) -> None:
+    """Bring the database to this version, and make what a first start needs."""
+    done = asyncio.run(set_up(load(data=data)))
+    _show_password(done.prepared)
+    shown = {"migrated": done.is_migrated}
+    show(shown, "the database was migrated" if done.is_migrated else "nothing to do", json=json)
+
+
+def seed(*, data: Data = None, json: Json = False) -> None:
+    """Make a demo organization with teams, members, repositories and small real images; safe to repeat."""
+    done = asyncio.run(set_up(load(data=data)))
+    _show_password(done.prepared)
+    seeded = run(data, demo.seed)
+    lines = [f"organization {demo.ORGANIZATION}: {len(seeded.tags)} tags, {seeded.new_tags} of them new"]
+    lines += [f"  password of {name}: {password}" for name, password in seeded.passwords.items()]
+    lines += ["tags:", *(f"  {tag}" for tag in seeded.tags)]
+    show(seeded, "\n".join(lines), json=json)
+
+
+def fsck(
+    *,
+    fast: Annotated[bool, Parameter(negative=(), help="Compare sizes only; do not read the bytes.")] = False,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Check that everything recorded is there and right. Exit status 1 if not, with a list."""
+
+    async def verb(services: Services) -> list[Finding]:
+        findings = []
+        async for finding in integrity.check(services, is_fast=fast):
+            findings.append(finding)
+            note(f"{finding.severity}: {finding.kind}: {finding.what}: {finding.detail}")
+        return findings
+
+    findings = run(data, verb)
+    errors = [finding for finding in findings if finding.severity == "error"]
+    show(
+        {"errors": len(errors), "findings": findings},
+        f"{len(errors)} errors, {len(findings) - len(errors)} warnings",
+        json=json,
+    )
+    if errors:
+        sys.exit(1)
+
+
+def _show_password(prepared: Prepared) -> None:
+    if prepared.generated_password:
+        note(f"The password of {ADMIN} is: {prepared.generated_password} (it is not shown again)")

@@ -1,0 +1,52 @@
+"""Opens a Homeport for one command."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from cyclopts import Parameter
+
+from homeport.app import open_services
+from homeport.cli.output import CommandError
+from homeport.core.services import Services
+from homeport.settings import Settings, load
+from homeport.storage.db.migrate import is_current
+
+T = TypeVar("T")
+
+Data = Annotated[Path | None, Parameter(name="--data", help="The data folder (HOMEPORT_DATA).")]
+Json = Annotated[bool, Parameter(name="--json", negative=(), help="Answer with one JSON document.")]
+PasswordStdin = Annotated[
+    bool, Parameter(name="--password-stdin", negative=(), help="Read the password from standard input.")
+]
+
+
+def run(data: Path | None, command: Callable[[Services], Awaitable[T]]) -> T:
+    """Run a command over the services of an existing Homeport.
+
+    Raises:
+        CommandError: there is none yet, or its schema is of another version.
+        SettingsError, HomeportError
+    """
+    return asyncio.run(_run(load(data=data), command))
+
+
+async def _run(settings: Settings, command: Callable[[Services], Awaitable[T]]) -> T:
+    if settings.is_sqlite and not settings.sqlite_path.exists():
+        raise CommandError(f"there is no Homeport in {settings.data}: `homeport migrate` or `homeport serve` makes one")
+    if not await is_current(settings):
+        raise CommandError("the database is of another version: run `homeport migrate`")
+    async with open_services(settings) as services:
+        return await command(services)
+
+
+def read_password(*, from_stdin: bool) -> str:
+    """A password from standard input, without its line end. Never from the command line, where others can see it."""
+    if not from_stdin:
+        raise CommandError("give the password on standard input with --password-stdin", status=2)
+    password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise CommandError("standard input holds no password", status=2)
+    return password

@@ -1,0 +1,63 @@
+"""`homeport team …`"""
+
+from cyclopts import App
+
+from homeport.cli.output import show
+from homeport.cli.running import Data, Json, run
+from homeport.core import teams
+from homeport.core.accounts import access_user
+from homeport.core.orgs import access_organization
+from homeport.core.services import Services
+from homeport.storage.db.records import Permission, Team
+
+app = App(name="team", help="Teams of an organization, and what they may do.")
+
+
+@app.command
+def create(organization: str, team: str, /, *, description: str = "", data: Data = None, json: Json = False) -> None:
+    """Make a team."""
+
+    async def verb(services: Services) -> Team:
+        async with services.db.write() as tx:
+            found = await access_organization(tx, organization)
+            return await teams.insert_team(tx, organization=found, name=team, description=description)
+
+    made = run(data, verb)
+    shown = {"uuid": made.uuid, "id": made.id, "organization": organization, "name": made.name}
+    show(shown, f"made team {team} of {organization}", json=json)
+
+
+@app.command
+def add_member(organization: str, team: str, user: str, /, *, data: Data = None, json: Json = False) -> None:
+    """Add a user to a team; who is not in the organization yet becomes a member."""
+
+    async def verb(services: Services) -> None:
+        async with services.db.write() as tx:
+            found = await access_organization(tx, organization)
+            await teams.add_member(tx, organization=found, team=team, member=await access_user(tx, user))
+
+    run(data, verb)
+    show({"organization": organization, "team": team, "user": user}, f"{user} is in {team}", json=json)
+
+
+@app.command
+def grant(
+    organization: str,
+    team: str,
+    repository: str,
+    permission: Permission,
+    /,
+    *,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Give a team read, write or admin on a repository of its organization."""
+
+    async def verb(services: Services) -> None:
+        async with services.db.write() as tx:
+            found = await access_organization(tx, organization)
+            await teams.grant(tx, organization=found, team=team, repository=repository, permission=permission)
+
+    run(data, verb)
+    shown = {"organization": organization, "team": team, "repository": repository, "permission": permission}
+    show(shown, f"{team} has {permission} on {organization}/{repository}", json=json)
