@@ -1,6 +1,6 @@
 module homeport/conformance
 
-go 1.24
+go 1.24.0
 
 tool github.com/opencontainers/distribution-spec/conformance
 
