@@ -27,9 +27,9 @@ from homeport.names import RepositoryName
 Handler = Callable[[Exchange, str], Awaitable[None]]
 
 # The first pattern that fits counts; a name may itself hold the words.
-_UPLOAD = re.compile(r"/v2/(.+)/blobs/uploads(?:/([^/]*))?")
-_TAGS = re.compile(r"/v2/(.+)/tags/(list)")
-_ITEM = re.compile(r"/v2/(.+)/(manifests|blobs|referrers)/([^/]+)")
+_UPLOAD = re.compile(r"/v2/(.+)/blobs/uploads(?:/([^/]*))?", re.DOTALL)
+_TAGS = re.compile(r"/v2/(.+)/tags/(list)", re.DOTALL)
+_ITEM = re.compile(r"/v2/(.+)/(manifests|blobs|referrers)/([^/]+)", re.DOTALL)
 
 ROUTES: dict[tuple[str, str], tuple[Action, Handler]] = {
     ("manifests", "GET"): (Action.PULL, manifests.get),

@@ -1,0 +1,79 @@
+"""Fixtures: everything that touches data runs on SQLite and on PostgreSQL."""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import anyio.from_thread
+import asyncpg
+import pytest
+
+from homeport.settings import Settings
+from tests.home import Home, running_server, settings_of
+from tests.postgres import running_postgres
+
+DATABASES = ("sqlite", "postgres")
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server."""
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def new_database(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Makes an empty database of a kind; its URL, which is empty for SQLite."""
+
+    def make(kind: str) -> str:
+        if kind == "sqlite":
+            return ""
+        url: str = request.getfixturevalue("postgres")
+        name = f"homeport_{next(_numbers)}"
+
+        async def create() -> None:
+            connection = await asyncpg.connect(url)
+            await connection.execute(f"create database {name}")
+            await connection.close()
+
+        asyncio.run(create())
+        return url.rpartition("/")[0] + f"/{name}"
+
+    return make
+
+
+@pytest.fixture(params=DATABASES)
+def empty_settings(
+    request: pytest.FixtureRequest, tmp_path: Path, new_database: Callable[[str], str]
+) -> Settings:
+    """Settings of a place where nothing is yet, on each database."""
+    return settings_of(tmp_path / "hub", new_database(request.param))
+
+
+@pytest.fixture(scope="session")
+def portal() -> Iterator[anyio.from_thread.BlockingPortal]:
+    """An event loop beside the tests."""
+    with anyio.from_thread.start_blocking_portal() as portal:
+        yield portal
+
+
+@pytest.fixture(scope="session", params=DATABASES)
+def home(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    new_database: Callable[[str], str],
+    portal: anyio.from_thread.BlockingPortal,
+) -> Iterator[Home]:
+    """A running Homeport, on each database; tests share it, and make what they need under new names."""
+    data = tmp_path_factory.mktemp(f"home-{request.param}") / "hub"
+    url = new_database(request.param)
+    limits = {"HOMEPORT_LOGIN_ATTEMPTS_PER_ADDRESS": "100000", "HOMEPORT_BLOB_SIZE_LIMIT": str(16 * 1024 * 1024)}
+    if url:
+        limits["HOMEPORT_DATABASE_URL"] = url
+    with running_server(data, **limits) as server_url:
+        running = Home(server_url, settings_of(data, url), portal)
+        yield running
+        running.close()
