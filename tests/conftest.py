@@ -46,9 +46,7 @@ def new_database(request: pytest.FixtureRequest) -> Callable[[str], str]:
 
 
 @pytest.fixture(params=DATABASES)
-def empty_settings(
-    request: pytest.FixtureRequest, tmp_path: Path, new_database: Callable[[str], str]
-) -> Settings:
+def empty_settings(request: pytest.FixtureRequest, tmp_path: Path, new_database: Callable[[str], str]) -> Settings:
     """Settings of a place where nothing is yet, on each database."""
     return settings_of(tmp_path / "hub", new_database(request.param))
 

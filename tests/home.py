@@ -26,8 +26,8 @@ from homeport.storage.db.records import AccessToken, OrganizationRole, Permissio
 from tests.postgres import free_port
 
 T = TypeVar("T")
-PASSWORD = "a long enough password"  # noqa: S105 - of accounts that live for a test
-ADMIN_PASSWORD = "the password of the tests"  # noqa: S105
+PASSWORD = "a long enough password"
+ADMIN_PASSWORD = "the password of the tests"
 READY_WITHIN_S = 20
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -246,9 +246,7 @@ def image_manifest(config: bytes, *layers: bytes, **fields: Any) -> bytes:
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
             "config": {"mediaType": OCI_CONFIG, "digest": digest_of(config), "size": len(config)},
-            "layers": [
-                {"mediaType": OCI_LAYER, "digest": digest_of(layer), "size": len(layer)} for layer in layers
-            ],
+            "layers": [{"mediaType": OCI_LAYER, "digest": digest_of(layer), "size": len(layer)} for layer in layers],
             **fields,
         }
     )

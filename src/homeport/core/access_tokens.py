@@ -11,7 +11,7 @@ import msgspec
 
 from homeport.core import accounts
 from homeport.core.access import SCOPE_GRANTS, Actor, Ceiling, Scope
-from homeport.errors import AccessTokenUnknown, FieldInvalid, NotAuthenticated, TokenNotAllowed
+from homeport.errors import AccessTokenUnknown, FieldInvalid, NotAuthenticated, PageUnknown, TokenNotAllowed
 from homeport.storage.db import access_tokens as rows
 from homeport.storage.db.database import Transaction, utcnow
 from homeport.storage.db.records import AccessToken, AccessTokenCounts
@@ -90,9 +90,15 @@ async def create_token(
 
 
 async def list_tokens(tx: Transaction, *, actor: Actor, offset: int, limit: int) -> Page:
-    """The actor's tokens, the newest first."""
+    """The actor's tokens, the newest first.
+
+    Raises:
+        PageUnknown: there are no more than `offset` tokens; the first page is there even when it is empty.
+    """
     account_id = own_account(actor)
     counts = await rows.count(tx, account_id=account_id)
+    if offset and offset >= counts.total:
+        raise PageUnknown
     return Page(counts, await rows.list_page(tx, account_id=account_id, offset=offset, limit=limit))
 
 

@@ -7,13 +7,12 @@ import msgspec
 from homeport.core import blobs, faults, manifest_parsing
 from homeport.core.access import Action, Actor, access_repository
 from homeport.core.manifest_parsing import Parsed
-from homeport.core.repositories import repository_to_push_to
+from homeport.core.repositories import may_push, repository_to_push_to
 from homeport.core.services import Services
 from homeport.errors import ManifestBlobUnknown, ManifestInvalid, ManifestUnknown
 from homeport.names import Digest, Reference, RepositoryName, TagName
 from homeport.storage.db import blobs as blob_rows
 from homeport.storage.db import manifests as rows
-from homeport.storage.db import repositories as repository_rows
 from homeport.storage.db import tags as tag_rows
 from homeport.storage.db.database import Transaction
 from homeport.storage.db.manifests import NewManifest
@@ -46,11 +45,13 @@ async def push(
         ManifestBlobUnknown: the repository does not hold a blob that it names. Children of an index may be missing.
         NotAuthenticated, NamespaceUnknown, ActionDenied: as `repository_to_push_to`.
     """
+    async with services.db.read() as tx:
+        present = await may_push(tx, actor=actor, name=name)  # who asks comes before what they send
     parsed = manifest_parsing.parse(content, content_type)
     digest = manifest_parsing.digest_of(content, reference if isinstance(reference, Digest) else None)
     if isinstance(reference, TagName):
         tags = [reference, *tags]
-    config = await _read_config(services, actor, name, parsed)
+    config = await _read_config(services, present, parsed) if present else None
     manifest = msgspec.structs.replace(manifest_parsing.with_config(parsed, config), digest=digest)
     async with services.db.write() as tx:
         repository = await repository_to_push_to(
@@ -72,14 +73,11 @@ async def push(
     return Pushed(digest, manifest.subject, list(tags))
 
 
-async def _read_config(services: Services, actor: Actor, name: RepositoryName, parsed: Parsed) -> bytes | None:
+async def _read_config(services: Services, repository: Repository, parsed: Parsed) -> bytes | None:
     """The image config, read before the transaction that needs it. None where there is none, or none to be read."""
     if parsed.config is None:
         return None
     async with services.db.read() as tx:
-        repository = await repository_rows.get(tx, name, actor_id=actor.account_id)
-        if repository is None:
-            return None
         blob = await blob_rows.get_in_repository(tx, repository_id=repository.id, digest=parsed.config)
     if blob is None or blob.size_bytes > manifest_parsing.CONFIG_SIZE_LIMIT:
         return None

@@ -8,6 +8,20 @@ from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import Account, Permission, Repository
 
 
+async def may_push(tx: Transaction, *, actor: Actor, name: RepositoryName) -> Repository | None:
+    """The repository that a push would go to; None if the push would make it.
+
+    Raises:
+        NotAuthenticated
+        NamespaceUnknown, ActionDenied: as `access_repository` and `access_namespace`.
+    """
+    try:
+        return await access_repository(tx, actor, name, Action.PUSH)
+    except RepositoryUnknown:
+        await access_namespace(tx, actor, name)
+        return None
+
+
 async def repository_to_push_to(
     tx: Transaction, *, actor: Actor, name: RepositoryName, default_privacy: str
 ) -> Repository:

@@ -1,11 +1,15 @@
 """OCI Distribution Spec §Push, §Pull, beyond what the conformance suite looks at."""
 
+from itertools import pairwise
+from urllib.parse import quote
+
 import httpx
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from homeport.storage.db.records import OrganizationRole
 from tests.home import (
     OCI_INDEX,
     Home,
@@ -45,7 +49,7 @@ def test_an_image_comes_back_bit_for_bit(client: httpx.Client, name: str) -> Non
 
 def test_a_head_has_the_headers_of_a_get_and_no_body(client: httpx.Client, name: str) -> None:
     content = push_image(client, name, "1.0", text="head")
-    for path in (f"manifests/1.0", f"blobs/{digest_of(b'layer head')}"):
+    for path in ("manifests/1.0", f"blobs/{digest_of(b'layer head')}"):
         got, head = client.get(f"/v2/{name}/{path}"), client.head(f"/v2/{name}/{path}")
         assert head.status_code == 200
         assert head.content == b""
@@ -78,9 +82,7 @@ def test_a_manifest_that_the_client_has_is_not_sent_again(client: httpx.Client, 
         ("bytes=abc", 200, 0, 100),
     ],
 )
-def test_ranges_of_a_blob(
-    client: httpx.Client, name: str, header: str, status: int, start: int, stop: int
-) -> None:
+def test_ranges_of_a_blob(client: httpx.Client, name: str, header: str, status: int, start: int, stop: int) -> None:
     content = bytes(range(100))
     digest = push_blob(client, name, content)
     answer = client.get(f"/v2/{name}/blobs/{digest}", headers={"range": header})
@@ -102,13 +104,17 @@ def test_a_range_counts_only_for_the_content_that_the_client_knows(client: httpx
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(content=st.binary(max_size=4000), cuts=st.lists(st.integers(0, 4000), max_size=4), algorithm=st.sampled_from(["sha256", "sha512"]))
+@given(
+    content=st.binary(max_size=4000),
+    cuts=st.lists(st.integers(0, 4000), max_size=4),
+    algorithm=st.sampled_from(["sha256", "sha512"]),
+)
 def test_any_chunking_gives_the_same_blob(
     client: httpx.Client, name: str, content: bytes, cuts: list[int], algorithm: str
 ) -> None:
     edges = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
     location = client.post(f"/v2/{name}/blobs/uploads/").headers["location"]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         if start == stop:
             continue
         headers = {"content-range": f"{start}-{stop - 1}"}
@@ -155,8 +161,6 @@ def test_an_upload_that_was_cancelled_is_gone(client: httpx.Client, name: str) -
 def test_an_upload_belongs_to_its_repository_and_account(home: Home) -> None:
     owner, other = home.user(), home.user()
     organization = home.organization(owner)
-    from homeport.storage.db.records import OrganizationRole  # noqa: PLC0415
-
     home.member(organization, other, OrganizationRole.EDITOR)
     first, second = home.repository(organization), home.repository(organization)
     mine = home.registry(owner, first, second)
@@ -171,7 +175,7 @@ def test_an_upload_belongs_to_its_repository_and_account(home: Home) -> None:
             ("PUT", {"params": digest}),
             ("DELETE", {}),
         ):
-            answer = client.request(method, url, **options)  # type: ignore[arg-type]
+            answer = client.request(method, url, **options)
             assert answer.status_code == 404, (method, url)
     assert mine.get(location).status_code == 204
 
@@ -314,9 +318,7 @@ def test_referrers_are_filtered_and_come_in_pages(client: httpx.Client, name: st
     expected = {}
     for number in range(105):
         kind = "application/x.even" if number % 2 == 0 else "application/x.odd"
-        content = image_manifest(
-            b"{}", subject=descriptor, artifactType=kind, annotations={"number": str(number)}
-        )
+        content = image_manifest(b"{}", subject=descriptor, artifactType=kind, annotations={"number": str(number)})
         answer = put_manifest(client, name, digest_of(content), content)
         assert answer.headers["oci-subject"] == digest_of(subject)
         expected[digest_of(content)] = (kind, str(number))
@@ -360,7 +362,13 @@ MANIFESTS: list[tuple[str, str, bytes, int, str]] = [
     ("empty", "application/vnd.oci.image.manifest.v1+json", b"", 400, "MANIFEST_INVALID"),
     ("no object", "application/vnd.oci.image.manifest.v1+json", b"[]", 400, "MANIFEST_INVALID"),
     ("no JSON", "application/vnd.oci.image.manifest.v1+json", b"{", 400, "MANIFEST_INVALID"),
-    ("no UTF-8", "application/vnd.oci.image.manifest.v1+json", b'{"schemaVersion":2,"a":"\xff"}', 400, "MANIFEST_INVALID"),
+    (
+        "no UTF-8",
+        "application/vnd.oci.image.manifest.v1+json",
+        b'{"schemaVersion":2,"a":"\xff"}',
+        400,
+        "MANIFEST_INVALID",
+    ),
     ("nested", "application/vnd.oci.image.manifest.v1+json", b'{"x":' + b"[" * 100000, 400, "MANIFEST_INVALID"),
     ("no version", "application/vnd.oci.image.manifest.v1+json", b"{}", 400, "MANIFEST_INVALID"),
     ("schema 1", "application/vnd.docker.distribution.manifest.v1+prettyjws", b"{}", 400, "MANIFEST_INVALID"),
@@ -462,8 +470,6 @@ def test_no_request_is_an_internal_error(
     body: bytes,
     content_range: str,
 ) -> None:
-    from urllib.parse import quote  # noqa: PLC0415
-
     headers = {"content-range": content_range} if content_range else {}
     path = f"/v2/{name}/{middle}/{quote(last, safe='')}"
     answer = client.request(method, path, params=query, content=body, headers=headers)

@@ -1,44 +1,30 @@
-"""Personal access tokens, under their present name and the former one (`/v2/api_tokens`)."""
+"""Docker Hub API §Personal access tokens, also under its former name `/v2/api_tokens`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from litestar import Request, Router, delete, get, patch, post
+from litestar import Response, Router, delete, get, patch, post
+from litestar.di import NamedDependency
+from litestar.handlers import BaseRouteHandler
+from litestar.params import FromPath, JSONBody
 
-from homeport.api.hub.errors import render_field_errors
-from homeport.api.hub.pages import page_request
-from homeport.api.hub.times import wire_time, wire_time_or_none
+from homeport.api.hub.errors import ACCESS_TOKEN_ERRORS, renderers
+from homeport.api.hub.pages import Page
+from homeport.api.hub.requests import HubRequest
+from homeport.api.hub.times import timestamp, timestamp_or_none
 from homeport.core import access_tokens
-from homeport.core.access import Actor, Scope
+from homeport.core.access import Scope
 from homeport.core.services import Services
-from homeport.errors import FieldInvalid
 from homeport.storage.db.records import AccessToken
 
+_LIST = ["/v2/access-tokens", "/v2/api_tokens"]
+_ONE = ["/v2/access-tokens/{uuid:str}", "/v2/api_tokens/{uuid:str}"]
+
 CLIENT_ID = "HUB"
-FORMER_LABEL = "API token"
-"""What a token is called that was made under the former name without a label."""
 
 
-class CreateAccessToken(msgspec.Struct, frozen=True):
-    token_label: str
-    scopes: list[str]
-    expires_at: str | None = None
-
-
-class CreateApiToken(msgspec.Struct, frozen=True):
-    token_label: str = FORMER_LABEL
-    scopes: list[str] = msgspec.field(default_factory=lambda: [Scope.ADMIN.value])
-    expires_at: str | None = None
-
-
-class UpdateAccessToken(msgspec.Struct, frozen=True):
-    token_label: str | None = None
-    is_active: bool | None = None
-
-
-class AccessTokenInfo(msgspec.Struct, frozen=True):
-    """A token. `token` is the secret in the answer to its creation, and empty ever after."""
-
+class AccessTokenInfo(msgspec.Struct):
     uuid: str
     client_id: str
     creator_ip: str
@@ -48,19 +34,21 @@ class AccessTokenInfo(msgspec.Struct, frozen=True):
     generated_by: str
     is_active: bool
     token: str
+    """The secret in the answer to its creation, empty ever after."""
     token_label: str
-    scopes: list[str]
+    scopes: Sequence[str]
     expires_at: str | None
+    """As it was sent: clients compare it with what they wrote."""
 
     @classmethod
-    def of(cls, token: AccessToken, secret: str = "") -> "AccessTokenInfo":
+    def of(cls, token: AccessToken, *, secret: str = "") -> "AccessTokenInfo":
         return cls(
             uuid=token.uuid,
             client_id=CLIENT_ID,
             creator_ip=token.creator_ip,
             creator_ua=token.creator_ua,
-            created_at=wire_time(token.created_at),
-            last_used=wire_time_or_none(token.last_used_at),
+            created_at=timestamp(token.created_at),
+            last_used=timestamp_or_none(token.last_used_at),
             generated_by=token.generated_by,
             is_active=token.is_active,
             token=secret,
@@ -70,72 +58,116 @@ class AccessTokenInfo(msgspec.Struct, frozen=True):
         )
 
 
-class AccessTokenPage(msgspec.Struct, frozen=True):
+class AccessTokenPage(msgspec.Struct):
     count: int
     next: str | None
     previous: str | None
     active_count: int
-    results: list[AccessTokenInfo]
+    results: Sequence[AccessTokenInfo]
 
 
-@post("/v2/access-tokens", status_code=201)
-async def create_access_token(data: CreateAccessToken, services: Services, actor: Actor) -> AccessTokenInfo:
-    """Make a personal access token; its secret is in this answer and nowhere else."""
-    return await _create(services, actor, data)
+class CreateAccessToken(msgspec.Struct):
+    token_label: str
+    scopes: list[str]
+    expires_at: str | None = None
 
 
-@post("/v2/api_tokens", status_code=201)
-async def create_api_token(data: CreateApiToken, services: Services, actor: Actor) -> AccessTokenInfo:
-    """The same under the former name, where scopes were not asked for."""
-    return await _create(services, actor, data)
+class CreateApiToken(msgspec.Struct):
+    """The former request: no scopes, an optional label, and an `is_active` of false that is not meant."""
+
+    token_label: str | None = None
+    scopes: list[str] | None = None
+    expires_at: str | None = None
 
 
-async def _create(services: Services, actor: Actor, data: CreateAccessToken | CreateApiToken) -> AccessTokenInfo:
+class UpdateAccessToken(msgspec.Struct):
+    token_label: str | None = None
+    is_active: bool | None = None
+
+
+@post("/v2/access-tokens", status_code=201, response_headers={"Cache-Control": "no-store"})
+async def create_access_token(
+    data: JSONBody[CreateAccessToken], request: HubRequest, services: NamedDependency[Services]
+) -> AccessTokenInfo:
+    """Create a personal access token; the answer alone holds its secret."""
     async with services.db.write() as tx:
         created = await access_tokens.create_token(
-            tx, actor=actor, label=data.token_label, scopes=data.scopes, expires_at=data.expires_at
+            tx, actor=request.actor, label=data.token_label, scopes=data.scopes, expires_at=data.expires_at
         )
-    return AccessTokenInfo.of(created.token, created.secret)
+    return AccessTokenInfo.of(created.token, secret=created.secret)
 
 
-@get(["/v2/access-tokens", "/v2/api_tokens"])
-async def list_access_tokens(request: Request[Any, Any, Any], services: Services, actor: Actor) -> AccessTokenPage:
-    """The caller's tokens, the newest first."""
-    page = page_request(request, services)
+@post("/v2/api_tokens", status_code=201, response_headers={"Cache-Control": "no-store"})
+async def create_api_token(
+    data: JSONBody[CreateApiToken], request: HubRequest, services: NamedDependency[Services]
+) -> AccessTokenInfo:
+    """Create a personal access token as older clients ask for it."""
+    async with services.db.write() as tx:
+        created = await access_tokens.create_token(
+            tx,
+            actor=request.actor,
+            label=data.token_label or "API token",
+            scopes=[Scope.ADMIN] if data.scopes is None else data.scopes,
+            expires_at=data.expires_at,
+        )
+    return AccessTokenInfo.of(created.token, secret=created.secret)
+
+
+@get(_LIST)
+async def list_access_tokens(request: HubRequest, services: NamedDependency[Services]) -> AccessTokenPage:
+    """The caller's personal access tokens, the newest first."""
+    page = Page.of(request)
     async with services.db.read() as tx:
-        found = await access_tokens.list_tokens(tx, actor=actor, offset=page.offset, limit=page.size)
+        found = await access_tokens.list_tokens(tx, actor=request.actor, offset=page.offset, limit=page.size)
+    next_, previous = page.links(request, services.settings, found.counts.total)
     return AccessTokenPage(
         count=found.counts.total,
-        next=page.next(found.counts.total),
-        previous=page.previous(),
+        next=next_,
+        previous=previous,
         active_count=found.counts.active,
         results=[AccessTokenInfo.of(token) for token in found.tokens],
     )
 
 
-@get(["/v2/access-tokens/{uuid:str}", "/v2/api_tokens/{uuid:str}"])
-async def get_access_token(uuid: str, services: Services, actor: Actor) -> AccessTokenInfo:
-    """One token of the caller."""
+@get(_ONE)
+async def get_access_token(
+    uuid: FromPath[str], request: HubRequest, services: NamedDependency[Services]
+) -> AccessTokenInfo:
+    """One of the caller's personal access tokens."""
     async with services.db.read() as tx:
-        return AccessTokenInfo.of(await access_tokens.access_token(tx, actor=actor, uuid=uuid))
+        token = await access_tokens.access_token(tx, actor=request.actor, uuid=uuid)
+    return AccessTokenInfo.of(token)
 
 
-@patch(["/v2/access-tokens/{uuid:str}", "/v2/api_tokens/{uuid:str}"])
-async def update_access_token(uuid: str, data: UpdateAccessToken, services: Services, actor: Actor) -> AccessTokenInfo:
-    """Rename a token, or switch it off and on."""
+@patch(_ONE)
+async def update_access_token(
+    uuid: FromPath[str],
+    data: JSONBody[UpdateAccessToken],
+    request: HubRequest,
+    services: NamedDependency[Services],
+) -> AccessTokenInfo:
+    """Rename a personal access token, or switch it off and on."""
     async with services.db.write() as tx:
         token = await access_tokens.update_token(
-            tx, actor=actor, uuid=uuid, label=data.token_label, is_active=data.is_active
+            tx, actor=request.actor, uuid=uuid, label=data.token_label, is_active=data.is_active
         )
     return AccessTokenInfo.of(token)
 
 
-# 202, not the description's 204: one client requires it, all others take any 2xx.
-@delete(["/v2/access-tokens/{uuid:str}", "/v2/api_tokens/{uuid:str}"], status_code=202)
-async def delete_access_token(uuid: str, services: Services, actor: Actor) -> None:
-    """Delete a token for good."""
+# Not 204, as the description has it: one client takes no other answer than the 202 that Docker Hub gives.
+@delete(_ONE, status_code=202)
+async def delete_access_token(
+    uuid: FromPath[str], request: HubRequest, services: NamedDependency[Services]
+) -> Response[bytes]:
+    """Delete a personal access token; it stops working at once."""
     async with services.db.write() as tx:
-        await access_tokens.delete_token(tx, actor=actor, uuid=uuid)
+        await access_tokens.delete_token(tx, actor=request.actor, uuid=uuid)
+    return Response(b"", status_code=202, media_type="text/plain")
+
+
+async def needs_own_account(request: Any, _handler: BaseRouteHandler) -> None:
+    """A guard that turns away who may not manage tokens, before their body is looked at."""
+    access_tokens.own_account(request.actor)
 
 
 router = Router(
@@ -148,5 +180,6 @@ router = Router(
         update_access_token,
         delete_access_token,
     ],
-    exception_handlers={FieldInvalid: render_field_errors},
+    guards=[needs_own_account],
+    exception_handlers=renderers(ACCESS_TOKEN_ERRORS),
 )

@@ -1,69 +1,67 @@
-"""The Hub door: Docker Hub's API as a Litestar application.
+"""The Hub door: Docker's Hub API as a Litestar application."""
 
-Paths work with and without a trailing slash, with no redirect in between. HEAD is answered as GET is, without a body.
-"""
+from typing import Any
 
-from typing import Any, cast
-
-import msgspec
-from litestar import Litestar, MediaType, Request, Response
-from litestar.datastructures import State
+from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
-from homeport.api.http import Application, Message, Receive, Scope, Send
+from homeport.api.http import Message, Receive, Response, Scope, Send
 from homeport.api.hub import access_tokens, authentication, tags
-from homeport.api.hub.dependencies import provide_actor, provide_services
-from homeport.api.hub.errors import render, render_framework
+from homeport.api.hub.errors import HUB_ERRORS, pass_on, render_http, renderers
+from homeport.api.hub.requests import HubRequest, identifier
 from homeport.core.services import Services
-from homeport.errors import HomeportError
 
-BODY_SIZE_LIMIT = 1024 * 1024
-_HEADERS = [(b"x-frame-options", b"deny"), (b"x-content-type-options", b"nosniff")]
+_SECURITY_HEADERS = [(b"x-frame-options", b"deny"), (b"x-content-type-options", b"nosniff")]
 
 
-def create_app(services: Services) -> Application:
-    """The door over running services."""
-    litestar = Litestar(
-        route_handlers=[authentication.router, access_tokens.router, tags.router],
-        dependencies={"services": Provide(provide_services), "actor": Provide(provide_actor)},
-        exception_handlers={
-            HomeportError: render,
-            HTTPException: render_framework,
-            msgspec.ValidationError: _render_invalid,
-            RecursionError: _render_recursion,
-        },
-        state=State({"services": services}),
-        request_max_body_size=BODY_SIZE_LIMIT,
-        openapi_config=None,
-        logging_config=None,
+def create_app(services: Services) -> "Hub":
+    """The door as an ASGI application, without a lifespan."""
+
+    def provide_services() -> Services:
+        return services
+
+    # A login is no place to ask for a token: clients send the one that has expired along.
+    identified = Router(
+        "/",
+        route_handlers=[access_tokens.router, *tags.handlers],
+        guards=[identifier(services)],
     )
-    return _Edge(cast(Application, litestar))
+    return Hub(
+        Litestar(
+            route_handlers=[*authentication.handlers, identified],
+            dependencies={"services": Provide(provide_services, sync_to_thread=False)},
+            exception_handlers={**renderers(HUB_ERRORS), HTTPException: render_http, Exception: pass_on},
+            request_class=HubRequest,
+            openapi_config=None,
+            logging_config=None,
+            debug=False,
+        )
+    )
 
 
-def _render_invalid(_request: Request[Any, Any, Any], error: msgspec.ValidationError) -> Response[dict[str, Any]]:
-    text = str(error)
-    return Response({"message": text, "detail": text, "errinfo": {}}, status_code=400, media_type=MediaType.JSON)
+class Hub:
+    """What is the same for every route, and for what no route takes."""
 
-
-def _render_recursion(_request: Request[Any, Any, Any], _error: RecursionError) -> Response[str]:
-    return Response("malformed request: nested too deep", status_code=400, media_type=MediaType.TEXT)
-
-
-class _Edge:
-    """HEAD as GET without a body, and the headers that every answer has."""
-
-    def __init__(self, app: Application) -> None:
+    def __init__(self, app: Litestar) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_head = scope["method"] == "HEAD"
 
-        async def edged(message: Message) -> None:
+        async def finished(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+                message["headers"] = [*message["headers"], *_SECURITY_HEADERS]
             elif is_head:
                 message["body"] = b""
             await send(message)
 
-        await self._app({**scope, "method": "GET"} if is_head else scope, receive, edged)
+        if b"%2f" in scope.get("raw_path", b"").lower():
+            # No name has a slash in it, and a proxy may see another path than we do.
+            await _NOT_FOUND.send(finished, is_head=is_head)
+            return
+        app: Any = self._app  # it wants its own names for the types of ASGI
+        await app(scope, receive, finished)
+
+
+_NOT_FOUND = Response(404, [(b"content-type", b"application/json")], b'{"message":"page not found","errinfo":{}}')

@@ -1,70 +1,70 @@
-"""Authentication: a name with a password or personal access token, exchanged for a bearer token."""
-
-from typing import Any
+"""Docker Hub API §Authentication: a password or personal access token for a bearer token."""
 
 import msgspec
-from litestar import Request, Router, get, post
-from litestar.exceptions import HTTPException
+from litestar import post, route
+from litestar.di import NamedDependency
+from litestar.enums import HttpMethod
+from litestar.params import JSONBody
 
-from homeport.api.http import client_address
-from homeport.api.hub.errors import render_login, render_malformed
-from homeport.core.authentication import ACCESS_TOKEN_LIFETIME_S, Credential
+from homeport.api.hub.errors import EXCHANGE_ERRORS, LOGIN_ERRORS, renderers
+from homeport.api.hub.requests import HubRequest
+from homeport.core.authentication import ACCESS_TOKEN_LIFETIME_S
 from homeport.core.services import Services
-from homeport.errors import Denied, TooMany
+
+_NOT_KEPT = {"Cache-Control": "no-store"}
 
 
-class LoginRequest(msgspec.Struct, frozen=True):
+class Login(msgspec.Struct):
     username: str
     password: str
 
 
-class LoginAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+class LoginAnswer(msgspec.Struct):
     token: str
-    refresh_token: str | None = None
+    refresh_token: str | msgspec.UnsetType = msgspec.UNSET
 
 
-class TokenRequest(msgspec.Struct, frozen=True):
+class Exchange(msgspec.Struct):
     identifier: str
     secret: str
 
 
-class TokenAnswer(msgspec.Struct, frozen=True):
+class ExchangeAnswer(msgspec.Struct):
     access_token: str
 
 
-@post("/v2/users/login", status_code=200)
-async def log_in(request: Request[Any, Any, Any], data: LoginRequest, services: Services) -> LoginAnswer:
-    """Log in with a password or a personal access token."""
-    return _logged_in(services, await _credential(request, services, data.username, data.password), request)
-
-
-@get("/v2/users/login")
-async def log_in_by_get(request: Request[Any, Any, Any], services: Services) -> LoginAnswer:
-    """The same by GET with a body: one client in the field does that."""
-    data = msgspec.convert(await request.json(), LoginRequest)
-    return _logged_in(services, await _credential(request, services, data.username, data.password), request)
-
-
-@post("/v2/auth/token", status_code=200)
-async def create_access_token(request: Request[Any, Any, Any], data: TokenRequest, services: Services) -> TokenAnswer:
-    """A bearer token for ten minutes."""
-    credential = await _credential(request, services, data.identifier, data.secret)
-    return TokenAnswer(services.authenticator.hub_token(credential, lifetime_s=ACCESS_TOKEN_LIFETIME_S))
-
-
-async def _credential(request: Request[Any, Any, Any], services: Services, name: str, secret: str) -> Credential:
-    address = client_address(request.scope)  # type: ignore[arg-type]
-    return await services.authenticator.log_in(name, secret, address=address)
-
-
-def _logged_in(services: Services, credential: Credential, request: Request[Any, Any, Any]) -> LoginAnswer:
-    token = services.authenticator.hub_token(credential, lifetime_s=services.settings.login_token_lifetime)
-    wants_refresh = request.query_params.get("refresh_token") == "true"
-    return LoginAnswer(token, services.authenticator.refresh_token(credential) if wants_refresh else None)
-
-
-router = Router(
-    "/",
-    route_handlers=[log_in, log_in_by_get, create_access_token],
-    exception_handlers={Denied: render_login, TooMany: render_login, HTTPException: render_malformed},
+# GET too, with a body: a connector in the field asks so.
+@route(
+    "/v2/users/login",
+    http_method=[HttpMethod.POST, HttpMethod.GET],
+    status_code=200,
+    response_headers=_NOT_KEPT,
+    exception_handlers=renderers(LOGIN_ERRORS),
 )
+async def log_in(request: HubRequest, services: NamedDependency[Services]) -> LoginAnswer:
+    """A bearer token for a name with a password or a personal access token."""
+    login = await request.decoded(Login)
+    authenticator = services.authenticator
+    credential = await authenticator.log_in(login.username, login.password, address=request.plain.address)
+    answer = LoginAnswer(authenticator.hub_token(credential, lifetime_s=services.settings.login_token_lifetime))
+    if request.parameter("refresh_token") == "true":
+        answer.refresh_token = authenticator.refresh_token(credential)
+    return answer
+
+
+@post(
+    "/v2/auth/token",
+    status_code=200,
+    response_headers=_NOT_KEPT,
+    exception_handlers=renderers(EXCHANGE_ERRORS),
+)
+async def exchange(
+    data: JSONBody[Exchange], request: HubRequest, services: NamedDependency[Services]
+) -> ExchangeAnswer:
+    """A bearer token that lives ten minutes."""
+    authenticator = services.authenticator
+    credential = await authenticator.log_in(data.identifier, data.secret, address=request.plain.address)
+    return ExchangeAnswer(authenticator.hub_token(credential, lifetime_s=ACCESS_TOKEN_LIFETIME_S))
+
+
+handlers = [log_in, exchange]

@@ -1,118 +1,166 @@
-"""Domain errors in the words of the Hub API. Each section of the contract has a shape of its own:
-
-- logins: `{"detail": …}`
-- access tokens: `{"fields": {…}, "text": …}` for what was sent wrong
-- everything else: `{"message": …, "detail": …, "errinfo": {…}}`
-
-Clients read a thing as gone only if the body says "not found", so that every 404 says it.
-"""
+"""Domain errors in the words of Docker's Hub API, which has a shape of error body for each of its sections."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from litestar import MediaType, Request, Response
-from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, MethodNotAllowedException, ValidationException
 
 from homeport import errors as e
+from homeport.names import RepositoryName
 
-Answer = Response[bytes]
+Shape = Callable[[Any], Mapping[str, Any] | str]
+"""From an error to its body: an object, or a plain text."""
 
-HUB_ERRORS: Mapping[type[e.HomeportError], int] = {
-    e.HomeportError: 500,
-    e.Invalid: 400,
-    e.Unknown: 404,
-    e.Conflict: 409,
-    e.Denied: 403,
-    e.NotAuthenticated: 401,
-    e.TooLarge: 413,
-    e.TooMany: 429,
-    e.Unavailable: 503,
-    e.StoreFull: 507,
-}
+Table = Mapping[type[e.HomeportError], tuple[int, Shape]]
 
-LOGIN_REFUSED = "Incorrect authentication credentials"
 RETRY_AFTER_S = 5
 
 
-def status_of(error: e.HomeportError) -> int:
-    """The status of the nearest class in the table."""
-    return next(HUB_ERRORS[cls] for cls in type(error).__mro__ if cls in HUB_ERRORS)
+def error(error: e.HomeportError) -> Mapping[str, Any]:
+    """Docker's `error`. Clients look for the text in `message` or in `detail`; both have it."""
+    return {"message": str(error), "detail": str(error), "errinfo": {}}
 
 
-def answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Answer:
-    return Response(
-        msgspec.json.encode(body), status_code=status, media_type=MediaType.JSON, headers=dict(headers or {})
-    )
+def forbidden(error: e.HomeportError) -> Mapping[str, Any]:
+    return {"message": str(error), "errinfo": {}}
 
 
-def render(_request: Request[Any, Any, Any], error: e.HomeportError) -> Answer:
-    """The common shape. `message` and `detail` both hold the text: generations of clients read one or the other."""
-    status = status_of(error)
-    message = "unauthorized" if status == 401 else _message(error)
-    body = {"message": message, "detail": str(error), "errinfo": _errinfo(error)}
-    return answer(status, body, _headers(error))
+def unauthorized(_error: e.NotAuthenticated) -> Mapping[str, Any]:
+    """Docker's bytes; why a token is no good is not told."""
+    return {"message": "unauthorized", "errinfo": {}}
 
 
-def render_login(_request: Request[Any, Any, Any], error: e.HomeportError) -> Answer:
-    """Refused logins (wire: `detail` alone). An exchange of credentials adds the common keys."""
-    detail = LOGIN_REFUSED if isinstance(error, e.CredentialsInvalid) else _sentence(str(error))
-    return answer(status_of(error), {"detail": detail, "message": detail}, _headers(error))
+def object_unknown(error: e.RepositoryUnknown) -> Mapping[str, Any]:
+    errinfo = {}
+    if isinstance(error.name, RepositoryName):
+        errinfo = {"namespace": error.name.namespace, "repository": error.name.name}
+    return {"message": "object not found", "detail": "Object not found", "errinfo": errinfo}
 
 
-def render_field_errors(_request: Request[Any, Any, Any], error: e.FieldInvalid) -> Answer:
-    """What was wrong with which field."""
-    return answer(400, {"fields": {name: list(lines) for name, lines in error.fields.items()}, "text": str(error)})
+def tag_unknown(error: e.TagUnknown) -> Mapping[str, Any]:
+    errinfo = {**object_unknown(error)["errinfo"], "tag": error.tag}  # type: ignore[arg-type]  # it has a name, too
+    return {"message": f"httperror 404: {error}", "errinfo": errinfo}
 
 
-def render_framework(_request: Request[Any, Any, Any], error: HTTPException) -> Answer:
-    """What the framework found before a route was reached: an unknown path, a wrong method, a parameter of a wrong
-    type."""
-    if isinstance(error, NotFoundException):
-        return answer(404, {"message": "404: page not found", "detail": "Page not found", "errinfo": {}})
+def value_error(error: e.Invalid) -> Mapping[str, Any]:
+    """Docker's `ValueError`."""
+    fields = error.fields if isinstance(error, e.FieldInvalid) else {}
+    return {"fields": fields, "text": str(error)}
+
+
+def rate_limited(error: e.TooMany) -> Mapping[str, Any]:
+    return {"detail": str(error), "error": False}
+
+
+def detail(error: e.HomeportError) -> Mapping[str, Any]:
+    """The old shape, which the login has kept."""
+    return {"detail": str(error)}
+
+
+def wrong_password(_error: e.CredentialsInvalid) -> Mapping[str, Any]:
+    return {"detail": "Incorrect authentication credentials"}
+
+
+def detail_of_fields(error: e.FieldInvalid) -> Mapping[str, Any]:
+    reasons = [f"{field}: {' '.join(texts)}" for field, texts in error.fields.items()]
+    return {"detail": "; ".join([str(error), *reasons])}
+
+
+def text(error: e.BodyInvalid) -> str:
+    return str(error)
+
+
+HUB_ERRORS: Table = {
+    e.HomeportError: (500, error),
+    e.Invalid: (400, error),
+    e.FieldInvalid: (400, value_error),
+    e.PageInvalid: (400, value_error),
+    e.Unknown: (404, error),
+    e.RepositoryUnknown: (404, object_unknown),
+    e.TagUnknown: (404, tag_unknown),
+    e.Conflict: (409, error),
+    e.Denied: (403, forbidden),
+    e.NotAuthenticated: (401, unauthorized),
+    e.TooLarge: (413, error),
+    e.TooMany: (429, rate_limited),
+    e.Unavailable: (503, error),
+}
+
+ACCESS_TOKEN_ERRORS: Table = {**HUB_ERRORS, e.Invalid: (400, value_error)}
+"""Of the routes that manage tokens."""
+
+EXCHANGE_ERRORS: Table = {**HUB_ERRORS, e.NotAuthenticated: (401, error)}
+"""Of `/v2/auth/token`."""
+
+LOGIN_ERRORS: Table = {
+    **{cls: (status, detail) for cls, (status, _) in HUB_ERRORS.items()},
+    e.FieldInvalid: (400, detail_of_fields),
+    e.BodyInvalid: (400, text),
+    e.CredentialsInvalid: (401, wrong_password),
+}
+"""Of `/v2/users/login`."""
+
+
+def closest(table: Table, error: e.HomeportError) -> tuple[int, Shape]:
+    """Status and shape of the nearest class in a table."""
+    return next(table[cls] for cls in type(error).__mro__ if cls in table)
+
+
+Handler = Callable[[Request[Any, Any, Any], Any], Response[bytes]]
+
+
+def renderers(table: Table) -> dict[int | type[Exception], Handler]:
+    """What Litestar calls with the errors of a section."""
+
+    def render(_request: Request[Any, Any, Any], error: e.HomeportError) -> Response[bytes]:
+        status, shape = closest(table, error)
+        return answer(status, shape(error), _headers(error))
+
+    def without_body(request: Request[Any, Any, Any], _error: ValidationException) -> Response[bytes]:
+        # A body that is there is read by `HubRequest`, so this is one that is not.
+        return render(request, e.BodyInvalid("malformed request: EOF"))
+
+    return {e.HomeportError: render, ValidationException: without_body}
+
+
+def render_http(_request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """Where no route fits the path or the method."""
     if isinstance(error, MethodNotAllowedException):
         return answer(405, {"message": "405: Method Not Allowed"}, error.headers)
-    detail = _validation_text(error)
-    return answer(error.status_code, {"message": detail, "detail": detail, "errinfo": {}}, error.headers)
+    message = "page not found" if error.status_code == 404 else error.detail
+    return answer(error.status_code, {"message": message, "errinfo": {}})
 
 
-def render_malformed(request: Request[Any, Any, Any], error: HTTPException) -> Answer | Response[str]:
-    """A login whose body is not JSON (wire: plain text)."""
-    if error.status_code == 400 and not error.extra:
-        return Response("malformed request: the body has to be JSON", status_code=400, media_type=MediaType.TEXT)
-    return render_framework(request, error)
+def pass_on(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """What nobody expected goes up to `RequestLog`, which writes it down and answers."""
+    raise error
 
 
-def _message(error: e.HomeportError) -> str:
-    if isinstance(error, e.TagUnknown):
-        return f"httperror 404: {error}"
-    return "object not found" if isinstance(error, e.RepositoryUnknown) else str(error)
-
-
-def _errinfo(error: e.HomeportError) -> dict[str, str]:
-    if not isinstance(error, e.RepositoryUnknown | e.TagUnknown):
-        return {}
-    namespace, _, repository = str(error.name).partition("/")
-    info = {"namespace": namespace, "repository": repository}
-    if isinstance(error, e.TagUnknown):
-        info["tag"] = error.tag
-    return info
+def answer(status: int, body: Mapping[str, Any] | str, headers: Mapping[str, Any] | None = None) -> Response[bytes]:
+    is_text = isinstance(body, str)
+    return Response(
+        body.encode() if isinstance(body, str) else msgspec.json.encode(body),
+        status_code=status,
+        headers=headers,
+        media_type="text/plain" if is_text else "application/json",
+    )
 
 
 def _headers(error: e.HomeportError) -> dict[str, str]:
     if isinstance(error, e.TooMany):
-        # Seconds and unix time: clients of two generations read one each.
-        wait_s = error.retry_after_s
-        return {"Retry-After": str(wait_s), "X-Retry-After": str(int(time.time()) + wait_s)}
-    return {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, e.Unavailable) else {}
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _validation_text(error: HTTPException) -> str:
-    extra = error.extra if isinstance(error.extra, list) else []
-    lines = [f"{entry.get('key', 'body')}: {entry.get('message')}" for entry in extra if isinstance(entry, dict)]
-    return "; ".join(lines) or error.detail
+        # Older clients read the second, a unix time.
+        return {
+            "Retry-After": str(error.retry_after_s),
+            "X-Retry-After": str(int(time.time()) + error.retry_after_s),
+        }
+    if isinstance(error, e.Unavailable):
+        return {"Retry-After": str(RETRY_AFTER_S)}
+    if isinstance(error, e.TooLarge):
+        # The rest of the body is not read, so that nothing can follow on this connection.
+        return {"Connection": "close"}
+    if isinstance(error, e.NotAuthenticated):
+        return {"WWW-Authenticate": "Bearer"}
+    return {}

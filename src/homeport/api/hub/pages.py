@@ -1,64 +1,59 @@
-"""Pages: `page` from 1, `page_size` silently cut to 100, and links to the neighbours."""
+"""Pages as Docker Hub numbers them: `page` from 1, `page_size` up to 100, and links to the neighbours."""
 
-from typing import Any
-from urllib.parse import parse_qsl, urlencode
-
-import msgspec
-from litestar import Request
+from typing import NamedTuple
+from urllib.parse import quote, urlencode
 
 from homeport.api.http import base_url
-from homeport.core.services import Services
-from homeport.errors import FieldInvalid, PageUnknown
+from homeport.api.hub.requests import HubRequest
+from homeport.errors import FieldInvalid
+from homeport.settings import Settings
 
-PAGE_SIZE_LIMIT = 100
-PAGE_SIZE_DEFAULT = 10
-_PAGE_LIMIT = 10**12
-"""No table has as many rows; beyond it the arithmetic of the database would end."""
+SIZE = 10
+SIZE_LIMIT = 100
+"""Clients ask for 1000 and 10000, and go by what they get."""
+
+NUMBER_LIMIT = 10**12
+"""Beyond every last page; what is asked for behind it is taken for it."""
 
 
-class PageRequest(msgspec.Struct, frozen=True):
-    """Which page was asked for, and how to name its neighbours."""
+class Page(NamedTuple):
+    """Which part of a list is asked for."""
 
     number: int
     size: int
-    url: str
-    parameters: dict[str, str]
 
     @property
     def offset(self) -> int:
         return (self.number - 1) * self.size
 
-    def next(self, total: int) -> str | None:
-        """The absolute URL of the next page; None at the end."""
-        return self._link(self.number + 1) if self.offset + self.size < total else None
+    @classmethod
+    def of(cls, request: HubRequest) -> "Page":
+        """Raises: FieldInvalid: a number or size that is not a positive whole number."""
+        return cls(
+            _positive(request, "page", default=1),
+            min(_positive(request, "page_size", default=SIZE), SIZE_LIMIT),
+        )
 
-    def previous(self) -> str | None:
-        return self._link(self.number - 1) if self.number > 1 else None
-
-    def _link(self, number: int) -> str:
-        parameters = {**self.parameters, "page": str(number), "page_size": str(self.size)}
-        return f"{self.url}?{urlencode(sorted(parameters.items()))}"
-
-
-def page_request(request: Request[Any, Any, Any], services: Services) -> PageRequest:
-    """The page that a request asks for.
-
-    Raises:
-        FieldInvalid: `page` or `page_size` is not a positive whole number.
-        PageUnknown: a number beyond any table.
-    """
-    query = request.scope["query_string"].decode("latin-1")
-    parameters = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=256)) if query else {}
-    number = _positive(parameters, "page", default=1)
-    if number > _PAGE_LIMIT:
-        raise PageUnknown
-    size = min(_positive(parameters, "page_size", default=PAGE_SIZE_DEFAULT), PAGE_SIZE_LIMIT)
-    url = base_url(services.settings, request.scope) + request.scope["path"]  # type: ignore[arg-type]
-    return PageRequest(number, size, url, parameters)
+    def links(self, request: HubRequest, settings: Settings, total: int) -> tuple[str | None, str | None]:
+        """Absolute URLs of the next page and of the previous one; None at the ends."""
+        has_next = self.number * self.size < total
+        return (
+            _link(request, settings, self.number + 1) if has_next else None,
+            _link(request, settings, self.number - 1) if self.number > 1 else None,
+        )
 
 
-def _positive(parameters: dict[str, str], name: str, *, default: int) -> int:
-    text = parameters.get(name) or str(default)
-    if not (text.isascii() and text.isdigit()) or len(text) > 18 or int(text) < 1:
-        raise FieldInvalid({name: ["Must be a positive whole number."]}, f"invalid {name}")
-    return int(text)
+def _positive(request: HubRequest, name: str, *, default: int) -> int:
+    text = request.parameter(name)
+    if text is None:
+        return default
+    digits = text.lstrip("0")
+    if not (digits.isascii() and digits.isdigit()):
+        raise FieldInvalid({name: ["Must be a positive whole number."]}, f"Invalid {name} value")
+    return min(int(digits[:18]), NUMBER_LIMIT)
+
+
+def _link(request: HubRequest, settings: Settings, number: int) -> str:
+    plain = request.plain
+    query = sorted({**plain.query, "page": [str(number)]}.items())
+    return f"{base_url(settings, plain.scope)}{quote(plain.path)}?{urlencode(query, doseq=True)}"

@@ -1,49 +1,53 @@
-"""Tags of a repository, under `/v2/namespaces/…` and the legacy `/v2/repositories/…`."""
+"""Docker Hub API §Repositories: tags, by their present path and by the one that most scripts use."""
 
 from collections.abc import Sequence
-from typing import Any
+from enum import StrEnum
 
 import msgspec
-from litestar import Request, Router, get
+from litestar import get, route
+from litestar.di import NamedDependency
+from litestar.enums import HttpMethod
+from litestar.params import FromPath
 
-from homeport.api.hub.errors import render_field_errors
-from homeport.api.hub.pages import page_request
-from homeport.api.hub.times import wire_time, wire_time_or_none
+from homeport.api.hub.content_types import content_type, media_type
+from homeport.api.hub.pages import Page
+from homeport.api.hub.requests import HubRequest
+from homeport.api.hub.times import timestamp, timestamp_or_none
 from homeport.core import tags
-from homeport.core.access import Actor
 from homeport.core.services import Services
-from homeport.core.tags import ShownTag, TagOrder, is_active
+from homeport.core.tags import ShownTag, TagOrder
 from homeport.errors import FieldInvalid
 from homeport.names import RepositoryName
-from homeport.storage.db.records import Image, Layer, Tag
+from homeport.storage.db.records import Image, Layer
 from homeport.storage.db.tag_stretches import Ordering
 
-ORDERINGS = {
-    "name": TagOrder(Ordering.NAME, is_descending=False),
-    "-name": TagOrder(Ordering.NAME, is_descending=True),
-    "last_updated": TagOrder(Ordering.UPDATED, is_descending=False),
-    "-last_updated": TagOrder(Ordering.UPDATED, is_descending=True),
-}
+_LIST = [
+    "/v2/namespaces/{namespace:str}/repositories/{repository:str}/tags",
+    "/v2/repositories/{namespace:str}/{repository:str}/tags",
+]
+_ONE = [f"{path}/{{tag:str}}" for path in _LIST]
+_IMAGES = f"{_ONE[1]}/images"
+_READ = [HttpMethod.GET, HttpMethod.HEAD]
 
 UNKNOWN = "unknown"
-"""The platform of what has none: attestations, charts, other artifacts."""
+"""What Docker Hub calls the platform of what has none: attestations, charts, other artifacts."""
 
-_CONTENT_TYPES = {
-    "application/vnd.oci.image.config.v1+json": "image",
-    "application/vnd.docker.container.image.v1+json": "image",
-    "application/vnd.docker.plugin.v1+json": "plugin",
-    "application/vnd.cncf.helm.config.v1+json": "helm",
-    "application/vnd.docker.volume.v1+tar.gz": "volume",
-    "application/vnd.wasm.config.v0+json": "wasm",
-    "application/vnd.docker.compose.config.v1+json": "compose",
-    "application/vnd.docker.compose.project": "compose",
-    "application/vnd.docker.ai.model.config.v0.1+json": "model",
+# At this door a bare word is descending, and a minus turns it round (docs/compatibility.md).
+_ORDERS = {
+    "last_updated": TagOrder(Ordering.UPDATED, is_descending=True),
+    "-last_updated": TagOrder(Ordering.UPDATED, is_descending=False),
+    "name": TagOrder(Ordering.NAME, is_descending=True),
+    "-name": TagOrder(Ordering.NAME, is_descending=False),
 }
-_UNRECOGNIZED = "unrecognized"
 
 
-class ImageInfo(msgspec.Struct, frozen=True):
-    """One platform of a tag; `size` in bytes, compressed."""
+class Status(StrEnum):
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+
+
+class ImageInfo(msgspec.Struct):
+    """One platform of a tag."""
 
     architecture: str
     features: str
@@ -53,7 +57,7 @@ class ImageInfo(msgspec.Struct, frozen=True):
     os_features: str
     os_version: str | None
     size: int
-    status: str
+    status: Status
     last_pulled: str | None
     last_pushed: str | None
 
@@ -68,61 +72,16 @@ class ImageInfo(msgspec.Struct, frozen=True):
             os_features=image.os_features,
             os_version=image.os_version,
             size=image.size_bytes,
-            status=_status(is_active(image.last_pulled_at, image.pushed_at)),
-            last_pulled=wire_time_or_none(image.last_pulled_at),
-            last_pushed=wire_time_or_none(image.pushed_at),
+            status=_status(is_active=tags.is_active(image.pushed_at, image.last_pulled_at)),
+            last_pulled=timestamp_or_none(image.last_pulled_at),
+            last_pushed=timestamp_or_none(image.pushed_at),
         )
 
 
-class LayerInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A step of an image's history; `digest` is left out where it made no layer."""
-
-    size: int
-    instruction: str
-    digest: str | None = None
-
-
-class LayeredImageInfo(msgspec.Struct, frozen=True):
-    """An image as `/images` shows it: with its layers, and null features."""
-
-    architecture: str
-    features: None
-    variant: str | None
-    digest: str
-    layers: list[LayerInfo]
-    os: str
-    os_features: None
-    os_version: str | None
-    size: int
-    status: str
-    last_pulled: str | None
-    last_pushed: str | None
-
-    @classmethod
-    def of(cls, image: Image, layers: Sequence[Layer]) -> "LayeredImageInfo":
-        plain = ImageInfo.of(image)
-        return cls(
-            architecture=plain.architecture,
-            features=None,
-            variant=plain.variant,
-            digest=plain.digest,
-            layers=[LayerInfo(layer.size_bytes, layer.instruction, layer.digest) for layer in layers],
-            os=plain.os,
-            os_features=None,
-            os_version=plain.os_version,
-            size=plain.size,
-            status=plain.status,
-            last_pulled=plain.last_pulled,
-            last_pushed=plain.last_pushed,
-        )
-
-
-class TagInfo(msgspec.Struct, frozen=True):
-    """A tag. The ids of accounts are 0 where the account is gone."""
-
+class TagInfo(msgspec.Struct):
     creator: int
     id: int
-    images: list[ImageInfo]
+    images: Sequence[ImageInfo]
     last_updated: str
     last_updater: int
     last_updater_username: str
@@ -130,7 +89,7 @@ class TagInfo(msgspec.Struct, frozen=True):
     repository: int
     full_size: int
     v2: bool
-    tag_status: str
+    tag_status: Status
     tag_last_pulled: str | None
     tag_last_pushed: str
     media_type: str
@@ -140,79 +99,109 @@ class TagInfo(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, shown: ShownTag) -> "TagInfo":
         tag = shown.tag
-        updated = wire_time(tag.updated_at)
+        updated_at = timestamp(tag.updated_at)
         return cls(
             creator=tag.created_by or 0,
             id=tag.id,
             images=[ImageInfo.of(image) for image in shown.images],
-            last_updated=updated,
+            last_updated=updated_at,
             last_updater=tag.updated_by or 0,
             last_updater_username=tag.updated_by_name or "",
             name=tag.name,
             repository=tag.repository_id,
             full_size=_full_size(shown),
             v2=True,
-            tag_status=_status(is_active(tag.last_pulled_at, tag.updated_at)),
-            tag_last_pulled=wire_time_or_none(tag.last_pulled_at),
-            tag_last_pushed=updated,
-            media_type=_media_type(tag),
-            content_type=_content_type(shown),
+            tag_status=_status(is_active=tags.is_active(tag.updated_at, tag.last_pulled_at)),
+            tag_last_pulled=timestamp_or_none(tag.last_pulled_at),
+            tag_last_pushed=updated_at,
+            media_type=media_type(tag),
+            content_type=content_type(tag),
             digest=tag.digest,
         )
 
 
-class TagPage(msgspec.Struct, frozen=True):
+class TagPage(msgspec.Struct):
     count: int
     next: str | None
     previous: str | None
-    results: list[TagInfo]
+    results: Sequence[TagInfo]
 
 
-@get(
-    [
-        "/v2/namespaces/{namespace:str}/repositories/{repository:str}/tags",
-        "/v2/repositories/{namespace:str}/{repository:str}/tags",
-    ]
-)
+class LayerInfo(msgspec.Struct):
+    """A step of an image's history; without a digest where it made no layer."""
+
+    size: int
+    instruction: str
+    digest: str | msgspec.UnsetType = msgspec.UNSET
+
+    @classmethod
+    def of(cls, layer: Layer) -> "LayerInfo":
+        digest = msgspec.UNSET if layer.digest is None else layer.digest
+        return cls(size=layer.size_bytes, instruction=layer.instruction, digest=digest)
+
+
+class LayeredImageInfo(msgspec.Struct):
+    """One platform of a tag with its layers. Here, and only here, features that are not set are null."""
+
+    architecture: str
+    features: str | None
+    variant: str | None
+    digest: str
+    layers: Sequence[LayerInfo]
+    os: str
+    os_features: str | None
+    os_version: str | None
+    size: int
+    status: Status
+    last_pulled: str | None
+    last_pushed: str | None
+
+    @classmethod
+    def of(cls, image: Image, layers: Sequence[Layer]) -> "LayeredImageInfo":
+        info = msgspec.structs.asdict(ImageInfo.of(image))
+        info["features"] = image.features or None
+        info["os_features"] = image.os_features or None
+        return cls(**info, layers=[LayerInfo.of(layer) for layer in layers])
+
+
+@route(_LIST, http_method=_READ, status_code=200)
 async def list_tags(
-    request: Request[Any, Any, Any], namespace: str, repository: str, services: Services, actor: Actor
+    namespace: FromPath[str],
+    repository: FromPath[str],
+    request: HubRequest,
+    services: NamedDependency[Services],
 ) -> TagPage:
-    """Tags of a repository, the newest first; `ordering` and `name` (a part of it) choose others."""
-    page = page_request(request, services)
-    part = page.parameters.get("name", "")
-    order = _order(page.parameters.get("ordering"))
-    # A search by part of a name looks at every name.
+    """The tags of a repository, those moved last first."""
+    page = Page.of(request)
+    part = request.parameter("name") or ""
     async with services.db.read(scan=bool(part)) as tx:
         found = await tags.list_page(
             tx,
-            actor=actor,
+            actor=request.actor,
             name=RepositoryName(namespace, repository),
-            order=order,
+            order=_order(request),
             page=page.number,
             page_size=page.size,
             part=part,
             depth_limit=services.settings.manifest_depth_limit,
         )
-    return TagPage(
-        count=found.total,
-        next=page.next(found.total),
-        previous=page.previous(),
-        results=[TagInfo.of(shown) for shown in found.tags],
-    )
+    next_, previous = page.links(request, services.settings, found.total)
+    return TagPage(found.total, next_, previous, [TagInfo.of(shown) for shown in found.tags])
 
 
-@get(
-    [
-        "/v2/namespaces/{namespace:str}/repositories/{repository:str}/tags/{tag:str}",
-        "/v2/repositories/{namespace:str}/{repository:str}/tags/{tag:str}",
-    ]
-)
-async def get_tag(namespace: str, repository: str, tag: str, services: Services, actor: Actor) -> TagInfo:
+@route(_ONE, http_method=_READ, status_code=200)
+async def get_tag(
+    namespace: FromPath[str],
+    repository: FromPath[str],
+    tag: FromPath[str],
+    request: HubRequest,
+    services: NamedDependency[Services],
+) -> TagInfo:
     """One tag."""
     async with services.db.read() as tx:
         shown = await tags.access_tag(
             tx,
-            actor=actor,
+            actor=request.actor,
             name=RepositoryName(namespace, repository),
             tag=tag,
             depth_limit=services.settings.manifest_depth_limit,
@@ -220,58 +209,46 @@ async def get_tag(namespace: str, repository: str, tag: str, services: Services,
     return TagInfo.of(shown)
 
 
-@get("/v2/repositories/{namespace:str}/{repository:str}/tags/{tag:str}/images")
+@get(_IMAGES)
 async def list_images(
-    namespace: str, repository: str, tag: str, services: Services, actor: Actor
+    namespace: FromPath[str],
+    repository: FromPath[str],
+    tag: FromPath[str],
+    request: HubRequest,
+    services: NamedDependency[Services],
 ) -> list[LayeredImageInfo]:
-    """The platforms of a tag with the layers of each."""
+    """The platforms of a tag with their layers."""
     async with services.db.read() as tx:
         shown = await tags.access_tag(
             tx,
-            actor=actor,
+            actor=request.actor,
             name=RepositoryName(namespace, repository),
             tag=tag,
             depth_limit=services.settings.manifest_depth_limit,
         )
         layers = await tags.list_layers(tx, shown)
-    return [LayeredImageInfo.of(image, layers.get(image.manifest_id or 0, [])) for image in shown.images]
+    return [LayeredImageInfo.of(image, layers.get(image.manifest_id or 0, ())) for image in shown.images]
 
 
-def _order(text: str | None) -> TagOrder:
-    if not text:
+def _order(request: HubRequest) -> TagOrder:
+    word = request.parameter("ordering")
+    if not word:
         return TagOrder()
-    if text not in ORDERINGS:
-        choices = ", ".join(ORDERINGS)
-        raise FieldInvalid(
-            {"ordering": [f"Invalid ordering value. Must be one of: {choices}"]}, "Invalid ordering value"
-        )
-    return ORDERINGS[text]
+    try:
+        return _ORDERS[word]
+    except KeyError:
+        text = f"Invalid ordering value. Must be one of: {', '.join(_ORDERS)}"
+        raise FieldInvalid({"ordering": [text]}, "Invalid ordering value") from None
 
 
-def _status(active: bool) -> str:
-    return "active" if active else "inactive"
+def _status(*, is_active: bool) -> Status:
+    return Status.ACTIVE if is_active else Status.INACTIVE
 
 
 def _full_size(shown: ShownTag) -> int:
-    """An image's size; of an index, that of linux/amd64 or else of its first platform."""
-    images = shown.images
-    preferred = (image for image in images if (image.os, image.architecture) == ("linux", "amd64"))
-    chosen = next(preferred, images[0] if images else None)
-    return chosen.size_bytes if chosen else 0
+    """The size of an image; of an index that of its first platform, as Docker Hub has it."""
+    sizes = (image.size_bytes for image in shown.images if image.os not in (None, UNKNOWN))
+    return next(sizes, 0) if shown.tag.depth else shown.tag.image_size_bytes
 
 
-def _media_type(tag: Tag) -> str:
-    """An index's own media type; for a single image that of its config, as Docker Hub has it."""
-    return tag.media_type if tag.depth else tag.config_media_type or tag.media_type
-
-
-def _content_type(shown: ShownTag) -> str:
-    tag = shown.tag
-    if not tag.depth:
-        return _CONTENT_TYPES.get(tag.config_media_type or "", _UNRECOGNIZED)
-    return _CONTENT_TYPES.get(tag.artifact_type or "", _UNRECOGNIZED) if tag.artifact_type else "image"
-
-
-router = Router(
-    "/", route_handlers=[list_tags, get_tag, list_images], exception_handlers={FieldInvalid: render_field_errors}
-)
+handlers = [list_tags, get_tag, list_images]

@@ -93,7 +93,7 @@ def _sqlite_version(connection: sqlite3.Connection) -> str | None:
 
 
 async def _migrate_postgres(url: str) -> bool:
-    import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra: not needed for SQLite
+    import asyncpg  # noqa: PLC0415 - an extra: not needed for SQLite
 
     try:
         connection = await asyncpg.connect(url)

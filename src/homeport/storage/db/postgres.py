@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
-import asyncpg  # type: ignore[import-untyped]  # it has no stubs
+import asyncpg
 import msgspec
 
 from homeport.errors import DatabaseUnavailable, ValueUnstorable

@@ -1,0 +1,137 @@
+import base64
+import json
+import time
+from typing import Any
+
+import pytest
+
+from tests.home import PASSWORD, Home, User
+
+LOGIN = "/v2/users/login"
+EXCHANGE = "/v2/auth/token"
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    payload = token.split(".")[1]
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return claims
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_password_buys_a_bearer_token(home: Home, method: str, slash: str) -> None:
+    name = home.user().name
+    answer = home.anonymous.request(method, LOGIN + slash, json={"username": name, "password": PASSWORD})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert set(answer.json()) == {"token"}
+    claims = claims_of(answer.json()["token"])
+    assert claims["https://hub.docker.com"]["username"] == name
+    assert claims["exp"] - claims["iat"] == home.settings.login_token_lifetime
+    assert claims["iat"] <= time.time()
+
+
+def test_a_refresh_token_comes_when_it_is_asked_for(home: Home) -> None:
+    body = {"username": home.user().name, "password": PASSWORD}
+    answer = home.anonymous.post(LOGIN, params={"refresh_token": "true"}, json=body)
+    assert set(answer.json()) == {"token", "refresh_token"}
+
+
+def test_an_exchanged_token_lives_ten_minutes(home: Home) -> None:
+    body = {"identifier": home.user().name, "secret": PASSWORD}
+    answer = home.anonymous.post(EXCHANGE, json=body)
+    assert answer.status_code == 200
+    assert set(answer.json()) == {"access_token"}
+    claims = claims_of(answer.json()["access_token"])
+    assert claims["exp"] - claims["iat"] == 600
+
+
+def test_an_access_token_does_for_a_password(home: Home) -> None:
+    name = home.user().name
+    owner = home.hub(User(name))
+    created = owner.post("/v2/access-tokens", json={"token_label": "ci", "scopes": ["repo:read"]})
+    for path, body in (
+        (LOGIN, {"username": name, "password": created.json()["token"]}),
+        (EXCHANGE, {"identifier": name, "secret": created.json()["token"]}),
+    ):
+        assert home.anonymous.post(path, json=body).status_code == 200
+
+
+def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(home: Home) -> None:
+    name = home.user().name
+    answers = [
+        home.anonymous.post(LOGIN, json={"username": username, "password": "wrong"})
+        for username in (name, "nobody-here")
+    ]
+    for answer in answers:
+        assert answer.status_code == 401
+        assert answer.content == b'{"detail":"Incorrect authentication credentials"}'
+
+
+def test_a_wrong_secret_is_refused_with_a_message(home: Home) -> None:
+    answer = home.anonymous.post(EXCHANGE, json={"identifier": home.user().name, "secret": "wrong"})
+    assert answer.status_code == 401
+    text = "incorrect username or password"
+    assert answer.json() == {"message": text, "detail": text, "errinfo": {}}
+
+
+def test_an_organization_cannot_log_in(home: Home) -> None:
+    name = home.organization(home.user())
+    answer = home.anonymous.post(LOGIN, json={"username": name, "password": PASSWORD})
+    assert answer.status_code == 401
+    assert answer.json() == {"detail": "Cannot log into an organization account"}
+
+
+def test_too_many_wrong_passwords_lock_the_name(home: Home) -> None:
+    name = home.user().name
+    body = {"username": name, "password": "wrong"}
+    for _ in range(home.settings.login_attempts_per_account):
+        assert home.anonymous.post(LOGIN, json=body).status_code == 401
+    for path, right in (
+        (LOGIN, {"username": name, "password": PASSWORD}),
+        (EXCHANGE, {"identifier": name, "secret": PASSWORD}),
+    ):
+        answer = home.anonymous.post(path, json=right)
+        assert answer.status_code == 429
+        wait_s = int(answer.headers["retry-after"])
+        assert 0 < wait_s <= home.settings.login_attempts_window
+        assert abs(int(answer.headers["x-retry-after"]) - time.time() - wait_s) < 5
+        assert "too many failed login attempts" in answer.json()["detail"]
+
+
+def test_a_login_is_not_stopped_by_the_token_that_has_expired(home: Home) -> None:
+    body = {"username": home.user().name, "password": PASSWORD}
+    answer = home.client(authorization="Bearer stale").post(LOGIN, json=body)
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded", "odd"])
+def test_a_body_is_json_whatever_its_content_type_says(home: Home, content_type: str) -> None:
+    content = json.dumps({"username": home.user().name, "password": PASSWORD}).encode()
+    answer = home.anonymous.post(LOGIN, content=content, headers={"content-type": content_type})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("content", [b"", b"no", b"[]", b"null", b'"\xff"', b"[" * 100_000, rb'{"username":"\ud800"}'])
+def test_a_login_that_cannot_be_read_is_told_so_in_plain_text(home: Home, content: bytes) -> None:
+    answer = home.anonymous.post(LOGIN, content=content)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert answer.text.startswith("malformed request: ")
+    assert content or answer.text == "malformed request: EOF"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [({"username": "a"}, "password"), ({"username": 1, "password": "b"}, "username")],
+)
+def test_a_login_with_a_wrong_field_is_told_which(home: Home, body: dict[str, Any], field: str) -> None:
+    answer = home.anonymous.post(LOGIN, json=body)
+    assert answer.status_code == 400
+    assert field in answer.json()["detail"]
+
+
+def test_a_body_beyond_the_limit_is_not_read(home: Home) -> None:
+    for path in (LOGIN, EXCHANGE):
+        answer = home.anonymous.post(path, content=b" " * (1024 * 1024 + 1))
+        assert answer.status_code == 413

@@ -1,0 +1,72 @@
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from homeport import errors
+from homeport.api.hub.errors import ACCESS_TOKEN_ERRORS, EXCHANGE_ERRORS, HUB_ERRORS, LOGIN_ERRORS, Table, closest
+from homeport.errors import HomeportError
+from tests.home import Home
+
+TABLES = {"hub": HUB_ERRORS, "tokens": ACCESS_TOKEN_ERRORS, "exchange": EXCHANGE_ERRORS, "login": LOGIN_ERRORS}
+
+
+def all_errors(of: type[HomeportError] = HomeportError) -> Iterator[type[HomeportError]]:
+    yield of
+    for cls in of.__subclasses__():
+        yield from all_errors(cls)
+
+
+def an_error(cls: type[HomeportError]) -> HomeportError:
+    """An instance, made of whatever its constructor takes."""
+    if cls.__init__ is Exception.__init__:
+        return cls("a reason")
+    positional: list[Any] = []
+    named: dict[str, Any] = {}
+    for name, parameter in inspect.signature(cls).parameters.items():
+        value = {"fields": {"a": ["b"]}}.get(name, 1 if parameter.annotation is int else "x")
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            named[name] = value
+        else:
+            positional.append(value)
+    return cls(*positional, **named)
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES.keys())
+@pytest.mark.parametrize("cls", list(dict.fromkeys(all_errors())))
+def test_every_error_has_a_status_and_a_body(cls: type[HomeportError], table: Table) -> None:
+    error = an_error(cls)
+    status, shape = closest(table, error)
+    body = shape(error)
+    text = body if isinstance(body, str) else msgspec.json.encode(body).decode()
+    assert 400 <= status < 600
+    assert (status < 500) == isinstance(
+        error,
+        errors.Invalid | errors.Unknown | errors.Conflict | errors.Denied | errors.TooLarge | errors.TooMany,
+    )
+    if status == 404 and cls is not errors.Unknown:
+        assert "not found" in text
+
+
+def test_an_unknown_path_is_not_found(home: Home) -> None:
+    for path in ("/v2/users", "/v2/search/what", "/v2/repositories/a%2Fb/tags", "/v2/access-tokens/a/b", "/nowhere"):
+        answer = home.anonymous.get(path)
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/json"
+        assert "not found" in answer.json()["message"]
+
+
+def test_another_method_is_not_allowed(home: Home) -> None:
+    answer = home.anonymous.delete("/v2/users/login")
+    assert answer.status_code == 405
+    assert answer.json() == {"message": "405: Method Not Allowed"}
+    assert {"GET", "POST"} <= set(answer.headers["allow"].split(", "))
+
+
+def test_every_answer_has_the_security_headers(home: Home) -> None:
+    for path in ("/v2/access-tokens", "/v2/repositories/a/b/tags", "/v2/users", "/v2/repositories/a%2Fb/tags"):
+        answer = home.anonymous.get(path)
+        assert answer.headers["x-frame-options"] == "deny"
+        assert answer.headers["x-content-type-options"] == "nosniff"
