@@ -1,0 +1,257 @@
+"""Operators' commands, as programs, on both databases."""
+
+import asyncio
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from homeport.settings import Settings
+from tests.home import clean_environment
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def command(empty_settings: Settings) -> Command:
+    """Runs `homeport …` on an empty place."""
+    variables = {"HOMEPORT_DATABASE_URL": empty_settings.database_url} if empty_settings.database_url else {}
+
+    def run(*arguments: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "homeport", *arguments, "--data", str(empty_settings.data)],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env=clean_environment(**variables, **more),
+            check=False,
+            timeout=60,
+        )
+
+    return run
+
+
+def ok(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    return done.stdout
+
+
+def answer(done: subprocess.CompletedProcess[str]) -> Any:
+    return json.loads(ok(done))
+
+
+def test_before_there_is_anything_a_command_says_so(command: Command, empty_settings: Settings) -> None:
+    done = command("user", "list")
+    assert done.returncode == 1
+    assert "homeport migrate" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not empty_settings.data.exists()
+
+
+def test_migrating_makes_what_is_missing_once(command: Command) -> None:
+    first = command("migrate")
+    assert "The password of admin is: " in first.stderr
+    assert ok(first) == "the database was migrated\n"
+    second = command("migrate")
+    assert (ok(second), second.stderr) == ("nothing to do\n", "")
+    assert answer(command("migrate", "--json")) == {"migrated": False}
+
+
+def test_a_chosen_password_is_not_printed(command: Command) -> None:
+    done = command("migrate", HOMEPORT_ADMIN_PASSWORD="chosen by me")
+    assert "password" not in done.stdout + done.stderr
+
+
+def test_users(command: Command) -> None:
+    ok(command("migrate"))
+    create = ("user", "create", "ann", "--email", "ann@example.com", "--password-stdin")
+    made = answer(command(*create, "--json", stdin="a good password\n"))
+    assert (made["name"], made["email"], made["is_active"]) == ("ann", "ann@example.com", True)
+    again = command(*create, stdin="a good password\n")
+    assert again.returncode == 1
+    assert again.stderr.count("\n") == 1
+    assert "already in use" in again.stderr
+    as_json = command(*create, "--json", stdin="a good password\n")
+    assert as_json.returncode == 1
+    assert "already in use" in json.loads(as_json.stdout)["error"]
+    users = answer(command("user", "list", "--json"))
+    assert [user["name"] for user in users] == ["admin", "ann"]
+    assert "ann@example.com" in ok(command("user", "list"))
+    assert answer(command("user", "deactivate", "ann", "--json"))["is_active"] is False
+    assert "deactivated" in ok(command("user", "list"))
+    assert answer(command("user", "activate", "ann", "--json"))["is_active"] is True
+    ok(command("user", "reset-password", "ann", "--password-stdin", stdin="another password\n"))
+    for verb in ("deactivate", "activate"):
+        unknown = command("user", verb, "nobody")
+        assert (unknown.returncode, unknown.stderr) == (1, "homeport: account nobody not found\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "status", "words"),
+    [
+        (("create", "bob", "--email", "b@example.com"), "", 2, "--password-stdin"),
+        (("create", "bob", "--email", "b@example.com", "--password-stdin"), "", 2, "no password"),
+        (("create", "bob", "--email", "b@example.com", "--password-stdin"), "short\n", 1, "8 to"),
+        (("create", "bob", "--email", "nonsense", "--password-stdin"), "a good password\n", 1, "e-mail"),
+        (("create", "Bob", "--email", "b@example.com", "--password-stdin"), "a good password\n", 1, "lower-case"),
+        (("create", "orgs", "--email", "b@example.com", "--password-stdin"), "a good password\n", 1, "reserved"),
+    ],
+)
+def test_users_that_cannot_be(
+    command: Command, arguments: tuple[str, ...], stdin: str, status: int, words: str
+) -> None:
+    ok(command("migrate"))
+    done = command("user", *arguments, stdin=stdin)
+    assert done.returncode == status
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(answer(command("user", "list", "--json"))) == 1
+
+
+def test_organizations_and_teams(command: Command) -> None:
+    ok(command("migrate"))
+    for name in ("ann", "bob"):
+        ok(command("user", "create", name, "--email", f"{name}@example.com", "--password-stdin", stdin="a password\n"))
+    assert answer(command("org", "create", "acme", "--owner", "ann", "--json"))["owner"] == "ann"
+    assert command("org", "create", "ann", "--owner", "bob").returncode == 1
+    assert command("org", "create", "other", "--owner", "nobody").returncode == 1
+    ok(command("org", "add-member", "acme", "bob", "--role", "editor"))
+    last = command("org", "add-member", "acme", "ann", "--role", "member")
+    assert (last.returncode, "at least one owner" in last.stderr) == (1, True)
+    ok(command("org", "add-member", "acme", "bob", "--role", "owner"))
+    ok(command("org", "add-member", "acme", "ann"))
+    ok(command("team", "create", "acme", "Devs", "--description", "who develops"))
+    assert "already exists" in command("team", "create", "acme", "devs").stderr
+    ok(command("team", "add-member", "acme", "devs", "ann"))
+    assert "not found" in command("team", "add-member", "acme", "ops", "ann").stderr
+    assert "not found" in command("team", "grant", "acme", "devs", "nothing", "write").stderr
+    assert command("team", "grant", "acme", "devs", "nothing", "own").returncode != 0
+
+
+def test_seeding_twice_changes_nothing(command: Command) -> None:
+    first = answer(command("seed", "--json"))
+    assert len(first["tags"]) == first["new_tags"] == 7
+    assert set(first["passwords"]) == {"demo-owner", "demo-editor", "demo-writer", "demo-reader"}
+    second = answer(command("seed", "--json"))
+    assert (second["tags"], second["new_tags"], second["passwords"]) == (first["tags"], 0, {})
+    ok(command("team", "grant", "demo", "readers", "secret", "read"))
+    assert answer(command("fsck", "--json")) == {"errors": 0, "findings": []}
+
+
+def test_a_wrong_setting_stops_every_command(command: Command) -> None:
+    done = command("migrate", HOMEPORT_COLOUR="blue")
+    assert (done.returncode, "HOMEPORT_COLOUR" in done.stderr) == (2, True)
+
+
+# What fsck finds: each damage, and the finding that it has to give
+
+
+def execute(settings: Settings, statement: str) -> None:
+    """Damage a row behind Homeport's back, foreign keys or not."""
+    if settings.is_sqlite:
+        with sqlite3.connect(settings.sqlite_path) as connection:
+            connection.execute(statement)
+        connection.close()
+        return
+
+    async def run() -> None:
+        connection = await asyncpg.connect(settings.database_url)
+        await connection.execute(f"set session_replication_role = replica; {statement}")
+        await connection.close()
+
+    asyncio.run(run())
+
+
+def a_blob(settings: Settings) -> Path:
+    return max(settings.blobs_path.glob("*/*"), key=lambda path: path.stat().st_size)
+
+
+def flip(settings: Settings) -> None:
+    path = a_blob(settings)
+    content = bytearray(path.read_bytes())
+    content[0] ^= 1
+    path.write_bytes(content)
+
+
+def cut(settings: Settings) -> None:
+    path = a_blob(settings)
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def stray(settings: Settings) -> None:
+    (settings.blobs_path / "ab" / f"{'ab' * 16}.sha256-{'0' * 64}").write_bytes(b"stray")
+
+
+DAMAGES: dict[str, tuple[Callable[[Settings], None], str]] = {
+    "a file is gone": (lambda settings: a_blob(settings).unlink(), "blob-missing"),
+    "a byte is flipped": (flip, "blob-content"),
+    "a file is cut short": (cut, "blob-size"),
+    "a file nobody knows": (stray, "object-unknown"),
+    "a manifest's bytes": (
+        lambda settings: execute(
+            settings, "update manifests set digest = replace(digest, 'sha256:', 'sha256:0') where id = 1"
+        ),
+        "manifest-content",
+    ),
+    "a manifest's size": (
+        lambda settings: execute(settings, "update manifests set size_bytes = 1 where id = 1"),
+        "manifest-size",
+    ),
+    "a tag to nowhere": (
+        lambda settings: execute(settings, "update tags set manifest_id = 9999 where id = 1"),
+        "tag-manifest",
+    ),
+    "a tag into another repository": (
+        lambda settings: execute(
+            settings,
+            """update tags set manifest_id = (select max(id) from manifests where repository_id <>
+            (select repository_id from tags where id = 1)) where id = 1""",
+        ),
+        "tag-manifest",
+    ),
+    "a tag without its history": (
+        lambda settings: execute(settings, "delete from tag_moves where name = '1.0'"),
+        "tag-history",
+    ),
+    "a count too many": (
+        lambda settings: execute(
+            settings, "update tag_stretches set tag_count = tag_count + 1 where ordering = 'name'"
+        ),
+        "tag-count",
+    ),
+    "a count too few by time": (
+        lambda settings: execute(
+            settings, "update tag_stretches set tag_count = tag_count - 1 where ordering = 'updated_at'"
+        ),
+        "tag-stretch",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_fsck_finds(command: Command, empty_settings: Settings, damage: tuple[Callable[[Settings], None], str]) -> None:
+    ok(command("seed"))
+    ok(command("fsck"))
+    harm, kind = damage
+    harm(empty_settings)
+    done = command("fsck", "--json")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert kind in {finding["kind"] for finding in found["findings"]}
+    assert found["errors"] == sum(finding["severity"] == "error" for finding in found["findings"])
+    if kind == "blob-content":
+        assert command("fsck", "--fast").returncode == 0
+
+
+def test_fsck_warns_of_blobs_that_were_deleted_under_a_manifest(command: Command, empty_settings: Settings) -> None:
+    ok(command("seed"))
+    execute(empty_settings, "delete from repository_blobs where blob_id = 1")
+    done = answer(command("fsck", "--json"))
+    assert done["errors"] == 0
+    assert {finding["kind"] for finding in done["findings"]} == {"manifest-blob"}
