@@ -1,0 +1,1 @@
+"""`python -m tests.crash`: what was acknowledged survives `kill -9`."""
