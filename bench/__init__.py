@@ -1,0 +1,1 @@
+"""`python -m bench`: the registry door beside Debian's docker-registry and nginx."""
