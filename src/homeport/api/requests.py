@@ -10,6 +10,7 @@ from homeport.api.http import Application, Message, Receive, Response, Scope, Se
 log = structlog.get_logger()
 
 _ID_LENGTH_LIMIT = 128
+_WITHOUT_BODY = {"GET", "HEAD", "OPTIONS"}
 
 
 class RequestLog:
@@ -26,19 +27,29 @@ class RequestLog:
         header = (b"x-request-id", request_id.encode("latin-1"))
         status = 0
         size = 0
+        is_body_left = scope["method"] not in _WITHOUT_BODY
+
+        async def received() -> Message:
+            nonlocal is_body_left
+            message = await receive()
+            is_body_left = bool(message.get("more_body"))
+            return message
 
         async def observed(message: Message) -> None:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), header]
+                if is_body_left and status >= 400 and _has_body(scope):
+                    # The rest of the body would be read as the next request: the server closes, and says so.
+                    message["headers"].append((b"connection", b"close"))
             elif message["type"] == "http.response.body":
                 size += len(message.get("body", b""))
             await send(message)
 
         began = time.perf_counter()
         try:
-            await self._app(scope, receive, observed)
+            await self._app(scope, received, observed)
         except Exception:
             log.exception("request failed", request_id=request_id, method=scope["method"], path=scope["path"])
             if status == 0:
@@ -53,6 +64,13 @@ class RequestLog:
             duration_ms=round((time.perf_counter() - began) * 1000, 3),
             address=scope["client"][0] if scope.get("client") else None,
         )
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in scope["headers"]
+    )
 
 
 def _request_id(scope: Scope) -> str:

@@ -158,9 +158,6 @@ def _headers(error: e.HomeportError) -> dict[str, str]:
         }
     if isinstance(error, e.Unavailable):
         return {"Retry-After": str(RETRY_AFTER_S)}
-    if isinstance(error, e.TooLarge):
-        # The rest of the body is not read, so that nothing can follow on this connection.
-        return {"Connection": "close"}
     if isinstance(error, e.NotAuthenticated):
         return {"WWW-Authenticate": "Bearer"}
     return {}
