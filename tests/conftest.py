@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,9 +19,10 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL server."""
-    with running_postgres(tmp_path_factory.mktemp("postgres")) as url:
+    # Not in pytest's folder: other sessions that run meanwhile may clear that.
+    with tempfile.TemporaryDirectory() as folder, running_postgres(Path(folder)) as url:
         yield url
 
 
