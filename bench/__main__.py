@@ -61,7 +61,7 @@ class Bench:
     def __init__(self, servers: list[Server], *, is_quick: bool) -> None:
         self.servers = servers
         self.results: dict[str, dict[str, list[float]]] = {}
-        self._seconds = 1.0 if is_quick else 3.0
+        self._seconds = 1 if is_quick else 3
         self._digests: dict[int, str] = {}
         self._manifest_digest = ""
         self._hub_headers: dict[str, str] = {}

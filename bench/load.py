@@ -15,7 +15,7 @@ MIB = 1024 * 1024
 _BUFFER = memoryview(bytearray(4 * MIB))
 
 
-def requests_per_second(url: str, headers: Mapping[str, str], seconds: float) -> float:
+def requests_per_second(url: str, headers: Mapping[str, str], seconds: int) -> float:
     """How many answers a second eight connections get."""
     options = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
     command = ["wrk", "-t1", "-c8", f"-d{seconds}s", *options, url]
