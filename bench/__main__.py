@@ -220,7 +220,7 @@ def main() -> int:
         process = stack.enter_context(home.start())
         start_s = time.perf_counter() - began
         time.sleep(1)
-        idle_mib = load.resident_mib(process.pid)
+        idle_mib = load.proportional_mib(process.pid)
         for server in servers[1:]:
             stack.enter_context(server.start())
         bench = Bench(servers, is_quick=options.quick)
@@ -291,7 +291,7 @@ def _print(report: dict[str, Any]) -> None:
         print(f"| {' | '.join(cells)} |")
     print()
     print(
-        f"First start until ready: {report['first start, s']:.2f} s. Idle: {report['idle, MiB']:.0f} MiB in all processes."
+        f"First start until ready: {report['first start, s']:.2f} s. Idle: {report['idle, MiB']:.0f} MiB (PSS) in two processes."
     )
     print("Machine: " + ", ".join(f"{name} {value}" for name, value in report["machine"].items()) + ".")
 

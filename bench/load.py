@@ -2,7 +2,6 @@
 
 import hashlib
 import http.client
-import os
 import re
 import secrets
 import socket
@@ -119,14 +118,14 @@ def pushes_per_second(
     return clients * (count // clients) / (time.perf_counter() - began)
 
 
-def resident_mib(pid: int) -> float:
-    """Memory of a process and its children that is theirs alone or shared (RSS)."""
-    total = _rss(pid)
+def proportional_mib(pid: int) -> float:
+    """Memory of a process and its children; what several share is counted once (PSS)."""
     with open(f"/proc/{pid}/task/{pid}/children") as children:
-        total += sum(_rss(int(child)) for child in children.read().split())
-    return total / MIB
+        return sum(map(_pss_mib, [pid, *map(int, children.read().split())]))
 
 
-def _rss(pid: int) -> int:
-    with open(f"/proc/{pid}/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def _pss_mib(pid: int) -> float:
+    with open(f"/proc/{pid}/smaps_rollup") as rollup:
+        found = re.search(r"^Pss:\s+(\d+) kB", rollup.read(), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) / 1024

@@ -18,6 +18,7 @@ from homeport.api.http import Application, Receive, Scope, Send
 from homeport.api.requests import RequestLog
 from homeport.core.authentication import Authenticator
 from homeport.core.pulls import PullLog
+from homeport.core.recent import Recent
 from homeport.core.services import Services
 from homeport.core.signing import Signer
 from homeport.errors import HomeportError
@@ -50,7 +51,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await asyncio.to_thread(blobs.prepare)
         pulls = PullLog()
         authenticator = Authenticator(db, Signer(keys), pulls, settings)
-        yield Services(settings=settings, db=db, blobs=blobs, authenticator=authenticator, pulls=pulls)
+        yield Services(
+            settings=settings, db=db, blobs=blobs, authenticator=authenticator, pulls=pulls, recent=Recent(db)
+        )
     finally:
         await db.close()
 

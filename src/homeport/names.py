@@ -4,6 +4,7 @@ Sources: OCI Distribution Spec §Pulling manifests (repository, tag), OCI Image 
 rule that a repository is `namespace/name`, where a name of one part stands for `library/name`.
 """
 
+import functools
 import re
 from typing import NamedTuple, Self
 
@@ -77,8 +78,9 @@ class RepositoryName(NamedTuple):
     namespace: str
     name: str
 
-    @classmethod
-    def parse(cls, text: str) -> "RepositoryName":
+    @staticmethod
+    @functools.lru_cache(8192)
+    def parse(text: str) -> "RepositoryName":
         """Read a name as the registry has it; one part alone is an official image.
 
         Raises:
@@ -91,7 +93,7 @@ class RepositoryName(NamedTuple):
             raise RepositoryNameInvalid(text[:64] + "…", f"longer than {REPOSITORY_LENGTH_LIMIT} characters")
         if not _COMPONENT.fullmatch(namespace) or not _COMPONENT.fullmatch(name):
             raise RepositoryNameInvalid(text, "use namespace/name in lower case")
-        return cls(namespace, name)
+        return RepositoryName(namespace, name)
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"

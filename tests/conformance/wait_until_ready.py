@@ -1,16 +1,21 @@
-"""Waits until a URL answers 200; fails after 20 seconds."""
+"""Waits until a URL answers 200; fails after 20 seconds, or when the process that should answer has ended."""
 
+import os
 import sys
 import time
-import urllib.error
 import urllib.request
 
+url, process = sys.argv[1], int(sys.argv[2])
 deadline = time.monotonic() + 20
 while True:
     try:
-        with urllib.request.urlopen(sys.argv[1], timeout=2):
+        with urllib.request.urlopen(url, timeout=2):
             break
-    except (urllib.error.URLError, OSError):
+    except OSError:
         if time.monotonic() > deadline:
-            sys.exit(f"{sys.argv[1]} did not become ready")
-        time.sleep(0.05)
+            sys.exit(f"{url} did not become ready")
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        sys.exit("the server ended")
+    time.sleep(0.05)

@@ -1,11 +1,12 @@
-"""A working day of a registry: log in, build, push, look, sign, pull, delete, log out, with the clients people use.
+"""A working day of a registry: log in, build, push, look, sign, pull, delete, log out, with real clients.
 
 `make e2e` runs this; plain `make test` does not collect it, since the clients have to be installed.
 """
 
 import json
-import os
 import subprocess
+import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,284 +14,409 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.home import ADMIN_PASSWORD, digest_of, push_blob, running_server
+from tests.e2e.desk import CLIENTS, Desk, Server, serving
+from tests.home import (
+    ADMIN_PASSWORD,
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    PASSWORD,
+    digest_of,
+    push_blob,
+    put_manifest,
+)
 
-STORAGE = """[storage]
-driver = "vfs"
-runroot = "{folder}/runroot"
-graphroot = "{folder}/root"
-"""
-POLICY = {"default": [{"type": "insecureAcceptAnything"}]}
-OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+EMPTY_CONFIG = "application/vnd.oci.empty.v1+json"
+SIGNATURE = "application/vnd.example.signature"
+SBOM = "application/vnd.example.sbom"
 
-
-class Desk:
-    """A folder with all that clients remember: credentials, images. Another desk is another person."""
-
-    def __init__(self, folder: Path, url: str) -> None:
-        self.folder = folder
-        self.host = url.removeprefix("http://")
-        folder.mkdir()
-        (folder / "storage.conf").write_text(STORAGE.format(folder=folder))
-        (folder / "policy.json").write_text(json.dumps(POLICY))
-        (folder / "registries.conf").write_text('unqualified-search-registries = []\nshort-name-mode = "disabled"\n')
-        self._environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "TMPDIR": str(folder),
-            "REGISTRY_AUTH_FILE": str(folder / "auth.json"),
-            "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
-            "CONTAINERS_REGISTRIES_CONF": str(folder / "registries.conf"),
-            "BUILDAH_ISOLATION": "chroot",
-        }
-
-    def try_(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        # podman looks into docker's file too, and refuses to log in where docker has an identity token.
-        docker = {"DOCKER_CONFIG": str(self.folder / "docker")} if command[0] == "docker" else {}
-        return subprocess.run(
-            command,
-            input=stdin,
-            env=self._environment | docker,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-
-    def run(self, *command: str, stdin: str = "") -> str:
-        done = self.try_(*command, stdin=stdin)
-        assert done.returncode == 0, (command, done.stdout, done.stderr)
-        return done.stdout
-
-    def skopeo(self, *arguments: str) -> str:
-        return self.run("skopeo", "--policy", str(self.folder / "policy.json"), *arguments)
-
-    def log_in(self, program: str, user: str, secret: str) -> subprocess.CompletedProcess[str]:
-        insecure = [] if program == "docker" else ["--tls-verify=false"]
-        return self.try_(program, "login", *insecure, "--username", user, "--password-stdin", self.host, stdin=secret)
-
-    def manifest(self, image: str) -> bytes:
-        """The manifest of an image as it stands, by its own client."""
-        return self.skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{self.host}/{image}").encode()
+FILES = ("/usr/bin/env", "/usr/bin/sort", "/etc/passwd", "/usr/share/common-licenses/GPL-3")
+TAG_FIELDS = {
+    "creator", "id", "images", "last_updated", "last_updater", "last_updater_username", "name", "repository",
+    "full_size", "v2", "tag_status", "tag_last_pulled", "tag_last_pushed", "media_type", "content_type", "digest",
+}  # fmt: skip
+# A pull is written down in passing, so the tag shows it a little later.
+PULL_SHOWN_WITHIN_S = 15
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    data = tmp_path_factory.mktemp("e2e") / "hub"
-    with running_server(data, HOMEPORT_DEFAULT_PRIVACY="private") as found:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    settings = {
+        "HOMEPORT_DEFAULT_PRIVACY": "private",
+        # Wrong passwords belong to this day, and some clients try each several times.
+        "HOMEPORT_LOGIN_ATTEMPTS_PER_ACCOUNT": "100",
+        "HOMEPORT_LOGIN_ATTEMPTS_PER_ADDRESS": "100",
+    }
+    with serving(tmp_path_factory.mktemp("e2e") / "hub", **settings) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory, url: str) -> Desk:
+def desk(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Desk:
     """The desk of the administrator, logged in everywhere."""
-    made = Desk(tmp_path_factory.mktemp("desks") / "first", url)
-    for program in ("docker", "podman", "skopeo"):
-        done = made.log_in(program, "admin", ADMIN_PASSWORD)
-        assert done.returncode == 0, done.stderr
-        assert "Login Succeeded" in done.stdout
-    return made
+    return Desk(tmp_path_factory.mktemp("desks") / "first", server.url).logged_in("admin", ADMIN_PASSWORD)
 
 
 @pytest.fixture(scope="module")
-def hub(url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url) as client:
-        token = client.post("/v2/auth/token", json={"identifier": "admin", "secret": ADMIN_PASSWORD}).json()
-        client.headers["authorization"] = f"Bearer {token['access_token']}"
+def hub(server: Server) -> Iterator[httpx.Client]:
+    with hub_client(server.url, ADMIN_PASSWORD) as client:
         yield client
-
-
-def access_token(hub: httpx.Client, *scopes: str) -> dict[str, Any]:
-    made = hub.post("/v2/access-tokens", json={"token_label": "e2e", "scopes": list(scopes)})
-    assert made.status_code == 201
-    found: dict[str, Any] = made.json()
-    return found
-
-
-def registry(url: str, name: str) -> httpx.Client:
-    answer = httpx.get(
-        f"{url}/token", params={"scope": f"repository:{name}:pull,push,delete"}, auth=("admin", ADMIN_PASSWORD)
-    )
-    return httpx.Client(base_url=url, headers={"authorization": f"Bearer {answer.json()['token']}"})
 
 
 @pytest.fixture(scope="module")
 def image(desk: Desk) -> str:
-    """An image of real files, built and pushed: what it is called, and its digest where it was pushed."""
-    container = desk.run("buildah", "from", "scratch").strip()
+    """An OCI image of real files, built and pushed."""
     root = desk.folder / "files"
-    for path in ("/usr/bin/env", "/usr/bin/sort", "/etc/passwd", "/usr/share/common-licenses/GPL-3"):
+    for path in FILES:
         target = root / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(Path(path).read_bytes())
+    container = desk.run("buildah", "from", "scratch").strip()
     desk.run("buildah", "copy", container, str(root), "/")
     desk.run("buildah", "config", "--cmd", "/usr/bin/env", "--env", "DAY=1", container)
-    name = f"{desk.host}/admin/app:1.0"
-    desk.run("buildah", "commit", "--format", "oci", container, name)
-    desk.run("buildah", "push", "--tls-verify=false", name)
-    return name
+    desk.run("buildah", "commit", "--format", "oci", container, desk.name("admin/app:1.0"))
+    desk.run("buildah", "push", desk.name("admin/app:1.0"))
+    return "admin/app:1.0"
 
 
-def test_a_wrong_password_is_told_so(tmp_path: Path, url: str) -> None:
-    desk = Desk(tmp_path / "wrong", url)
-    for program in ("docker", "podman", "skopeo"):
-        done = desk.log_in(program, "admin", "wrong")
-        assert done.returncode != 0
-        words = ("unauthorized", "incorrect username or password", "invalid username/password")
-        assert any(word in done.stderr.lower() for word in words), done.stderr
+@pytest.fixture(scope="module")
+def docker_image(desk: Desk, image: str) -> str:
+    """The same image in Docker's format, which older docker clients are bound to."""
+    desk.skopeo("copy", "--format", "v2s2", desk.url(image), desk.url("admin/classic:1.0"))
+    return "admin/classic:1.0"
+
+
+@pytest.fixture(scope="module")
+def index(desk: Desk, image: str) -> str:
+    """An index over images for two platforms."""
+    desk.run("buildah", "manifest", "create", "multi")
+    for architecture in ("amd64", "arm64"):
+        container = desk.run("buildah", "from", "--pull-never", desk.name(image)).strip()
+        desk.run("buildah", "config", "--arch", architecture, "--label", f"for={architecture}", container)
+        built = desk.run("buildah", "commit", "--format", "oci", container, f"built-{architecture}").split()[-1]
+        desk.run("buildah", "manifest", "add", "multi", f"containers-storage:{built}")
+    # This command alone does not look into registries.conf.
+    pushing = ("buildah", "manifest", "push", "--all", "--format", "oci", "--tls-verify=false")
+    desk.run(*pushing, "multi", desk.url("admin/multi:latest"))
+    return "admin/multi:latest"
+
+
+def hub_client(url: str, secret: str) -> httpx.Client:
+    """A client of the Hub API that has exchanged the administrator's password or access token."""
+    answer = httpx.post(f"{url}/v2/auth/token", json={"identifier": "admin", "secret": secret})
+    assert answer.status_code == 200, answer.text
+    return httpx.Client(base_url=url, headers={"authorization": f"Bearer {answer.json()['access_token']}"})
+
+
+def registry_client(url: str, repository: str, actions: str, secret: str) -> httpx.Client:
+    """A client of the registry with a token for one repository."""
+    scope = f"repository:{repository}:{actions}"
+    answer = httpx.get(f"{url}/token", params={"scope": scope}, auth=("admin", secret))
+    assert answer.status_code == 200, answer.text
+    return httpx.Client(base_url=url, headers={"authorization": f"Bearer {answer.json()['token']}"})
+
+
+def access_token(hub: httpx.Client, *scopes: str) -> dict[str, Any]:
+    made = hub.post("/v2/access-tokens", json={"token_label": "e2e", "scopes": list(scopes)})
+    assert made.status_code == 201, made.text
+    found: dict[str, Any] = made.json()
+    return found
+
+
+def tag_of(hub: httpx.Client, image: str) -> dict[str, Any]:
+    repository, name = image.split(":")
+    answer = hub.get(f"/v2/repositories/{repository}/tags/{name}")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def layers_of(manifest: bytes) -> list[str]:
+    return [layer["digest"] for layer in json.loads(manifest)["layers"]]
+
+
+def artifact_over(subject: bytes, kind: str, payload: bytes) -> bytes:
+    """The manifest of an artifact that refers to an image."""
+    return json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "artifactType": kind,
+            "config": {"mediaType": EMPTY_CONFIG, "digest": digest_of(b"{}"), "size": 2},
+            "layers": [{"mediaType": "text/plain", "digest": digest_of(payload), "size": len(payload)}],
+            "subject": {"mediaType": OCI_MANIFEST, "digest": digest_of(subject), "size": len(subject)},
+            "annotations": {"org.example.of": "the day"},
+        }
+    ).encode()
+
+
+def assert_refused(done: subprocess.CompletedProcess[str]) -> None:
+    """The client failed, and its words tell why."""
+    assert done.returncode != 0, done.stdout
+    words = ("denied", "unauthorized", "incorrect username or password", "invalid username/password")
+    assert any(word in done.stderr.lower() for word in words), done.stderr
+
+
+def test_a_wrong_password_is_told_so(tmp_path: Path, server: Server) -> None:
+    desk = Desk(tmp_path / "wrong", server.url)
+    for client in CLIENTS:
+        assert_refused(desk.log_in(client, "admin", "wrong"))
 
 
 def test_the_tags_are_in_the_hub(hub: httpx.Client, desk: Desk, image: str) -> None:
     page = hub.get("/v2/namespaces/admin/repositories/app/tags").json()
-    assert page["count"] == 1
+    assert (page["count"], page["next"], page["previous"]) == (1, None, None)
     tag = page["results"][0]
-    content = desk.manifest("admin/app:1.0")
-    assert (tag["name"], tag["digest"]) == ("1.0", digest_of(content))
-    layers = json.loads(content)["layers"]
-    assert tag["full_size"] == sum(layer["size"] for layer in layers) > 10_000
-    assert tag["images"][0]["os"] == "linux"
-    inspected = json.loads(desk.skopeo("inspect", "--tls-verify=false", f"docker://{image}"))
-    assert inspected["Digest"] == tag["digest"]
+    content = desk.manifest(image)
+    assert set(tag) == TAG_FIELDS
+    assert (tag["name"], tag["digest"], tag["media_type"]) == ("1.0", digest_of(content), OCI_CONFIG)
+    assert tag["v2"] is True
+    assert (tag["tag_status"], tag["last_updater_username"]) == ("active", "admin")
+    assert tag["full_size"] == sum(layer["size"] for layer in json.loads(content)["layers"]) > 10_000
+    platform = tag["images"][0]
+    assert (platform["os"], platform["digest"], platform["size"]) == ("linux", tag["digest"], tag["full_size"])
+
+
+def test_skopeo_lists_and_inspects(desk: Desk, image: str) -> None:
+    assert "1.0" in json.loads(desk.skopeo("list-tags", desk.url("admin/app")))["Tags"]
+    inspected = json.loads(desk.skopeo("inspect", desk.url(image)))
+    assert inspected["Digest"] == digest_of(desk.manifest(image))
     assert "DAY=1" in inspected["Env"]
-    assert json.loads(desk.skopeo("list-tags", "--tls-verify=false", f"docker://{desk.host}/admin/app"))["Tags"] == [
-        "1.0"
-    ]
 
 
-def test_every_client_pulls_the_same_bits(tmp_path: Path, url: str, desk: Desk, image: str) -> None:
-    digest = digest_of(desk.manifest("admin/app:1.0"))
-    other = Desk(tmp_path / "puller", url)
-    for program in ("podman", "skopeo"):
-        assert other.log_in(program, "admin", ADMIN_PASSWORD).returncode == 0
-    other.run("podman", "pull", "--tls-verify=false", image)
-    assert digest in other.run("podman", "image", "inspect", "--format", "{{.Digest}}", image)
-    other.run("buildah", "pull", "--tls-verify=false", image)
-    other.skopeo("copy", "--src-tls-verify=false", f"docker://{image}", f"dir:{tmp_path}/copy")
-    assert digest_of((tmp_path / "copy/manifest.json").read_bytes()) == digest
-    manifest = json.loads((tmp_path / "copy/manifest.json").read_bytes())
-    for layer in manifest["layers"]:
-        content = (tmp_path / "copy" / layer["digest"].removeprefix("sha256:")).read_bytes()
-        assert digest_of(content) == layer["digest"]
-    mounted = other.run("podman", "create", "--tls-verify=false", image).strip()
-    folder = other.run("podman", "mount", mounted).strip()
-    assert (Path(folder) / "etc/passwd").read_bytes() == (desk.folder / "files/etc/passwd").read_bytes()
+def test_every_client_pulls_the_same_bits(tmp_path: Path, server: Server, desk: Desk, image: str) -> None:
+    manifest = desk.manifest(image)
+    for client in ("podman", "buildah"):
+        other = Desk(tmp_path / client, server.url).logged_in("admin", ADMIN_PASSWORD)
+        other.run(client, "pull", other.name(image))
+        assert other.run(client, "images", "--format", "{{.Digest}}").split() == [digest_of(manifest)]
+    other = Desk(tmp_path / "skopeo", server.url).logged_in("admin", ADMIN_PASSWORD)
+    other.skopeo("copy", other.url(image), f"dir:{tmp_path}/copy")
+    assert (tmp_path / "copy/manifest.json").read_bytes() == manifest
+    for digest in layers_of(manifest):
+        assert digest_of((tmp_path / "copy" / digest.removeprefix("sha256:")).read_bytes()) == digest
 
 
-def test_docker_reads_and_lists_manifests(desk: Desk, image: str, hub: httpx.Client) -> None:
-    shown = json.loads(desk.run("docker", "manifest", "inspect", "--insecure", "--verbose", image))
-    assert shown["Descriptor"]["digest"] == digest_of(desk.manifest("admin/app:1.0"))
-    desk.skopeo(
-        "copy", "--src-tls-verify=false", "--dest-tls-verify=false", "--format", "v2s2",
-        f"docker://{image}", f"docker://{desk.host}/admin/app:docker",
-    )  # fmt: skip
-    single = f"{desk.host}/admin/app:docker"
-    listed = f"{desk.host}/admin/app:list"
+def test_a_pulled_image_holds_the_files_that_were_pushed(tmp_path: Path, server: Server, image: str) -> None:
+    desk = Desk(tmp_path / "puller", server.url).logged_in("admin", ADMIN_PASSWORD)
+    desk.run("podman", "pull", desk.name(image))
+    container = desk.run("podman", "create", desk.name(image)).strip()
+    desk.run("podman", "export", "--output", "files.tar", container)
+    with tarfile.open(desk.folder / "files.tar") as files:
+        for path in FILES:
+            found = files.extractfile(path.lstrip("/"))
+            assert found is not None
+            assert found.read() == Path(path).read_bytes()
+
+
+def test_a_pull_shows_in_the_tag(hub: httpx.Client, desk: Desk, image: str) -> None:
+    desk.skopeo("copy", desk.url(image), f"dir:{desk.folder}/pulled")
+    deadline = time.monotonic() + PULL_SHOWN_WITHIN_S
+    while tag_of(hub, image)["tag_last_pulled"] is None:
+        assert time.monotonic() < deadline, "the pull does not show"
+        time.sleep(0.2)
+
+
+def test_docker_reads_and_lists_manifests(desk: Desk, docker_image: str, hub: httpx.Client) -> None:
+    content = desk.manifest(docker_image)
+    assert json.loads(content)["mediaType"] == DOCKER_MANIFEST
+    assert tag_of(hub, docker_image)["media_type"] == DOCKER_CONFIG
+    single, listed = desk.name(docker_image), desk.name("admin/classic:list")
+    shown = json.loads(desk.run("docker", "manifest", "inspect", "--insecure", "--verbose", single))
+    assert shown["Descriptor"]["digest"] == digest_of(content)
     desk.run("docker", "manifest", "create", "--insecure", listed, single)
     desk.run("docker", "manifest", "annotate", "--os", "linux", "--arch", "arm64", "--variant", "v8", listed, single)
     desk.run("docker", "manifest", "push", "--insecure", listed)
-    tag = hub.get("/v2/repositories/admin/app/tags/list").json()
-    assert tag["media_type"] == "application/vnd.docker.distribution.manifest.list.v2+json"
+    tag = tag_of(hub, "admin/classic:list")
+    assert tag["media_type"] == DOCKER_LIST
     assert [(image["architecture"], image["variant"]) for image in tag["images"]] == [("arm64", "v8")]
 
 
-def test_two_platforms(desk: Desk, image: str, hub: httpx.Client) -> None:
-    name = f"{desk.host}/admin/multi:latest"
-    desk.run("buildah", "manifest", "create", "multi")
-    for architecture in ("amd64", "arm64"):
-        container = desk.run("buildah", "from", "--pull-never", image).strip()
-        desk.run("buildah", "config", "--arch", architecture, "--label", f"for={architecture}", container)
-        built = desk.run("buildah", "commit", "--format", "oci", container, f"built-{architecture}").split()[-1]
-        desk.run("buildah", "manifest", "add", "multi", f"containers-storage:{built}")
-    desk.run(
-        "buildah", "manifest", "push", "--all", "--format", "oci", "--tls-verify=false", "multi", f"docker://{name}"
-    )
-    tag = hub.get("/v2/repositories/admin/multi/tags/latest").json()
+def test_two_platforms(tmp_path: Path, server: Server, hub: httpx.Client, index: str) -> None:
+    tag = tag_of(hub, index)
     assert tag["media_type"] == OCI_INDEX
     assert sorted(image["architecture"] for image in tag["images"]) == ["amd64", "arm64"]
-    desk.skopeo(
-        "copy", "--all", "--src-tls-verify=false", "--dest-tls-verify=false",
-        f"docker://{name}", f"docker://{desk.host}/admin/mirror:latest",
-    )  # fmt: skip
-    assert desk.manifest("admin/mirror:latest") == desk.manifest("admin/multi:latest")
-    assert hub.get("/v2/repositories/admin/mirror/tags/latest").json()["images"][0]["size"] > 0
+    desk = Desk(tmp_path / "other", server.url).logged_in("admin", ADMIN_PASSWORD)
+    for architecture in ("amd64", "arm64"):
+        desk.run("podman", "pull", "--platform", f"linux/{architecture}", desk.name(index))
+        shown = desk.run(
+            "podman", "image", "inspect", "--format", "{{.Architecture}} {{.Labels.for}}", desk.name(index)
+        )
+        assert shown.split() == [architecture, architecture]
 
 
-def test_a_signature_and_an_artifact(url: str, desk: Desk, image: str) -> None:
-    subject = desk.manifest("admin/app:1.0")
-    with registry(url, "admin/app") as client:
-        for kind, text in (("application/vnd.example.signature", b"signed"), ("application/vnd.example.sbom", b"{}")):
-            push_blob(client, "admin/app", text)
-            push_blob(client, "admin/app", b"{}")
-            artifact = {
-                "schemaVersion": 2,
-                "mediaType": "application/vnd.oci.image.manifest.v1+json",
-                "artifactType": kind,
-                "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": digest_of(b"{}"), "size": 2},
-                "layers": [{"mediaType": "text/plain", "digest": digest_of(text), "size": len(text)}],
-                "subject": {
-                    "mediaType": "application/vnd.oci.image.manifest.v1+json",
-                    "digest": digest_of(subject),
-                    "size": len(subject),
-                },
-            }
-            content = json.dumps(artifact).encode()
-            headers = {"content-type": str(artifact["mediaType"])}
-            answer = client.put(f"/v2/admin/app/manifests/{digest_of(content)}", content=content, headers=headers)
-            assert answer.headers["oci-subject"] == digest_of(subject)
-        referrers = client.get(f"/v2/admin/app/referrers/{digest_of(subject)}").json()
-        kinds = {entry["artifactType"] for entry in referrers["manifests"]}
-        assert kinds == {"application/vnd.example.signature", "application/vnd.example.sbom"}
+def test_a_copy_of_all_platforms_is_the_same(desk: Desk, index: str) -> None:
+    desk.skopeo("copy", "--all", desk.url(index), desk.url("admin/mirror:latest"))
+    assert desk.manifest("admin/mirror:latest") == desk.manifest(index)
+    for child in json.loads(desk.manifest(index))["manifests"]:
+        assert digest_of(desk.manifest(f"admin/mirror@{child['digest']}")) == child["digest"]
 
 
-def test_access_tokens_log_in_and_end(tmp_path: Path, url: str, hub: httpx.Client, image: str) -> None:
-    desk = Desk(tmp_path / "token", url)
+def test_a_layer_is_mounted_and_not_sent_again(desk: Desk, image: str) -> None:
+    done = desk.try_("podman", "--log-level", "debug", "push", desk.name(image), desk.name("admin/second:1.0"))
+    assert done.returncode == 0, done.stderr
+    assert "mount OK" in done.stderr
+    assert layers_of(desk.manifest("admin/second:1.0")) == layers_of(desk.manifest(image))
+
+
+def test_signatures_and_artifacts_are_listed_with_their_image(server: Server, desk: Desk, image: str) -> None:
+    subject = desk.manifest(image)
+    # The signature is sent by a client, which takes it for an image of an odd kind.
+    signature = artifact_over(subject, SIGNATURE, b"signed")
+    folder = desk.folder / "signature"
+    folder.mkdir()
+    (folder / "version").write_text("Directory Transport Version: 1.1\n")
+    (folder / "manifest.json").write_bytes(signature)
+    for blob in (b"{}", b"signed"):
+        (folder / digest_of(blob).removeprefix("sha256:")).write_bytes(blob)
+    desk.skopeo("copy", f"dir:{folder}", desk.url(f"admin/app@{digest_of(signature)}"))
+    # The other artifact comes as a tool of its own would send it.
+    sbom = artifact_over(subject, SBOM, b'{"packages": []}')
+    with registry_client(server.url, "admin/app", "pull,push", ADMIN_PASSWORD) as registry:
+        for blob in (b"{}", b'{"packages": []}'):
+            push_blob(registry, "admin/app", blob)
+        answer = put_manifest(registry, "admin/app", digest_of(sbom), sbom)
+        assert (answer.status_code, answer.headers["oci-subject"]) == (201, digest_of(subject))
+        path = f"/v2/admin/app/referrers/{digest_of(subject)}"
+        listed = {entry["digest"]: entry for entry in registry.get(path).json()["manifests"]}
+        assert set(listed) == {digest_of(signature), digest_of(sbom)}
+        assert listed[digest_of(signature)] == {
+            "mediaType": OCI_MANIFEST,
+            "artifactType": SIGNATURE,
+            "digest": digest_of(signature),
+            "size": len(signature),
+            "annotations": {"org.example.of": "the day"},
+        }
+        chosen = registry.get(path, params={"artifactType": SBOM})
+        assert [entry["digest"] for entry in chosen.json()["manifests"]] == [digest_of(sbom)]
+        assert chosen.headers["oci-filters-applied"] == "artifactType"
+    assert desk.manifest(f"admin/app@{digest_of(sbom)}") == sbom
+
+
+def test_an_access_token_is_a_password(tmp_path: Path, server: Server, hub: httpx.Client, image: str) -> None:
+    token = access_token(hub, "repo:admin")["token"]
+    desk = Desk(tmp_path / "token", server.url).logged_in("admin", token)
+    desk.skopeo("copy", desk.url(image), desk.url("admin/by-token:1.0"))
+    assert desk.manifest("admin/by-token:1.0") == desk.manifest(image)
+
+
+def test_a_token_for_reading_cannot_push(tmp_path: Path, server: Server, hub: httpx.Client, image: str) -> None:
+    desk = Desk(tmp_path / "reader", server.url).logged_in("admin", access_token(hub, "repo:read")["token"])
+    desk.run("podman", "pull", desk.name(image))
+    assert_refused(desk.try_("podman", "push", desk.name(image), desk.name("admin/app:mine")))
+    assert_refused(desk.try_("skopeo", "copy", desk.url(image), desk.url("admin/app:mine")))
+    assert_refused(desk.try_("skopeo", "delete", desk.url(image)))
+    assert hub.get("/v2/repositories/admin/app/tags/mine").status_code == 404
+
+
+def test_a_disabled_token_stops_at_once(
+    tmp_path: Path, server: Server, hub: httpx.Client, image: str, docker_image: str
+) -> None:
     token = access_token(hub, "repo:read")
-    for program in ("docker", "podman", "skopeo"):
-        done = desk.log_in(program, "admin", token["token"])
-        assert done.returncode == 0, done.stderr
-    source = f"docker://{image}"
-    desk.skopeo("copy", "--src-tls-verify=false", source, f"dir:{tmp_path}/pulled")
-    pushed = desk.try_(
-        "skopeo", "--policy", str(desk.folder / "policy.json"), "copy", "--dest-tls-verify=false",
-        f"dir:{tmp_path}/pulled", f"docker://{desk.host}/admin/app:mine",
-    )  # fmt: skip
-    assert pushed.returncode != 0
-    assert "denied" in pushed.stderr or "unauthorized" in pushed.stderr
-    assert hub.patch(f"/v2/access-tokens/{token['uuid']}", json={"is_active": False}).status_code == 200
-    ended = desk.try_("skopeo", "inspect", "--raw", "--tls-verify=false", source)
-    assert ended.returncode != 0
-    assert desk.log_in("docker", "admin", token["token"]).returncode != 0
+    desk = Desk(tmp_path / "token", server.url).logged_in("admin", token["token"])
+    issued = registry_client(server.url, "admin/app", "pull", token["token"])
+    exchanged = hub_client(server.url, token["token"])
+    with issued, exchanged:
+        assert issued.get("/v2/admin/app/tags/list").status_code == 200
+        assert exchanged.get("/v2/repositories/admin/app/tags").status_code == 200
+        assert hub.patch(f"/v2/access-tokens/{token['uuid']}", json={"is_active": False}).status_code == 200
+        # What was issued from the token ends with it.
+        assert issued.get("/v2/admin/app/tags/list").status_code == 401
+        assert exchanged.get("/v2/repositories/admin/app/tags").status_code == 401
+    assert_refused(desk.try_("skopeo", "inspect", "--raw", desk.url(image)))
+    assert_refused(desk.try_("podman", "pull", desk.name(image)))
+    assert desk.try_("docker", "manifest", "inspect", "--insecure", desk.name(docker_image)).returncode != 0
+    for client in CLIENTS:
+        assert_refused(desk.log_in(client, "admin", token["token"]))
 
 
-def test_what_is_private_stays_so(tmp_path: Path, url: str, image: str) -> None:
-    nobody = Desk(tmp_path / "nobody", url)
-    done = nobody.try_("skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{image}")
-    assert done.returncode != 0
-    assert httpx.get(f"{url}/v2/repositories/admin/app/tags").status_code == 404
+def test_what_is_private_stays_so(tmp_path: Path, server: Server, image: str, docker_image: str) -> None:
+    nobody = Desk(tmp_path / "nobody", server.url)
+    assert_refused(nobody.try_("skopeo", "inspect", "--raw", nobody.url(image)))
+    assert_refused(nobody.try_("podman", "pull", nobody.name(image)))
+    assert_refused(nobody.try_("buildah", "pull", nobody.name(image)))
+    assert nobody.try_("docker", "manifest", "inspect", "--insecure", nobody.name(docker_image)).returncode != 0
+    assert httpx.get(f"{server.url}/v2/repositories/admin/app/tags").status_code == 404
 
 
-def test_a_blob_is_mounted_from_one_repository_into_another(desk: Desk, image: str, url: str) -> None:
-    desk.run("podman", "pull", "--tls-verify=false", image)
-    desk.run("podman", "push", "--tls-verify=false", image, f"{desk.host}/admin/second:1.0")
-    first, second = (json.loads(desk.manifest(f"admin/{name}:1.0")) for name in ("app", "second"))
-    assert {layer["digest"] for layer in first["layers"]} == {layer["digest"] for layer in second["layers"]}
+def test_anyone_pulls_what_is_public_and_nobody_pushes(tmp_path: Path, desk: Desk, docker_image: str) -> None:
+    desk.skopeo("copy", desk.url(docker_image), f"dir:{tmp_path}/image")
+    with serving(tmp_path / "open", HOMEPORT_DEFAULT_PRIVACY="public") as server:
+        owner = Desk(tmp_path / "owner", server.url).logged_in("admin", ADMIN_PASSWORD)
+        owner.skopeo("copy", f"dir:{tmp_path}/image", owner.url("admin/open:1.0"))
+        nobody = Desk(tmp_path / "nobody", server.url)
+        nobody.skopeo("copy", nobody.url("admin/open:1.0"), f"dir:{tmp_path}/pulled")
+        nobody.run("podman", "pull", nobody.name("admin/open:1.0"))
+        nobody.run("buildah", "pull", nobody.name("admin/open:1.0"))
+        nobody.run("docker", "manifest", "inspect", "--insecure", nobody.name("admin/open:1.0"))
+        assert httpx.get(f"{server.url}/v2/repositories/admin/open/tags").json()["count"] == 1
+        assert_refused(nobody.try_("skopeo", "copy", f"dir:{tmp_path}/image", nobody.url("admin/open:2.0")))
+    pulled, pushed = (tmp_path / name / "manifest.json" for name in ("pulled", "image"))
+    assert pulled.read_bytes() == pushed.read_bytes()
+
+
+def test_an_organization_shares_images(tmp_path: Path, server: Server, desk: Desk, image: str, index: str) -> None:
+    for user in ("ann", "bob", "eve"):
+        server.command("user", "create", user, "--email", f"{user}@example.com", "--password-stdin", stdin=PASSWORD)
+    server.command("org", "create", "acme", "--owner", "ann")
+    server.command("org", "add-member", "acme", "bob", "--role", "editor")
+    ann, bob, eve = (Desk(tmp_path / user, server.url).logged_in(user, PASSWORD) for user in ("ann", "bob", "eve"))
+
+    desk.skopeo("copy", desk.url(image), f"dir:{tmp_path}/image")
+    ann.skopeo("copy", f"dir:{tmp_path}/image", ann.url("ann/tool:1.0"))
+    ann.skopeo("copy", f"dir:{tmp_path}/image", ann.url("acme/tool:1.0"))
+    bob.run("podman", "pull", bob.name("acme/tool:1.0"))
+    bob.run("podman", "push", bob.name("acme/tool:1.0"), bob.name("acme/tool:1.1"))
+    assert json.loads(ann.skopeo("list-tags", ann.url("acme/tool")))["Tags"] == ["1.0", "1.1"]
+
+    assert_refused(bob.try_("podman", "pull", bob.name("ann/tool:1.0")))
+    assert_refused(eve.try_("podman", "pull", eve.name("acme/tool:1.0")))
+    assert_refused(eve.try_("skopeo", "copy", f"dir:{tmp_path}/image", eve.url("acme/tool:1.2")))
+
+    # A whole repository goes over to the organization, as a mirror does it every night.
+    desk.skopeo("sync", "--all", "--src", "docker", "--dest", "docker", desk.name("admin/multi"), desk.name("acme"))
+    assert bob.manifest("acme/multi:latest") == desk.manifest(index)
+
+
+def test_a_big_layer_comes_back_whole(tmp_path: Path, server: Server, desk: Desk) -> None:
+    """Sixty-four MiB that do not compress: several reads and writes on every way."""
+    container = desk.run("buildah", "from", "scratch").strip()
+    with open("/dev/urandom", "rb") as source:
+        content = source.read(64 << 20)
+    (desk.folder / "big").write_bytes(content)
+    desk.run("buildah", "copy", container, "big", "/big")
+    desk.run("buildah", "commit", "--format", "oci", "--rm", container, desk.name("admin/big:1.0"))
+    desk.run("podman", "push", desk.name("admin/big:1.0"))
+    other = Desk(tmp_path / "other", server.url).logged_in("admin", ADMIN_PASSWORD)
+    other.run("podman", "pull", other.name("admin/big:1.0"))
+    container = other.run("podman", "create", other.name("admin/big:1.0"), "/big").strip()
+    other.run("podman", "cp", f"{container}:/big", "back")
+    assert (other.folder / "back").read_bytes() == content
 
 
 def test_deleting(desk: Desk, hub: httpx.Client, image: str) -> None:
-    target = f"docker://{desk.host}/admin/gone:1.0"
-    desk.skopeo("copy", "--src-tls-verify=false", "--dest-tls-verify=false", f"docker://{image}", target)
+    desk.skopeo("copy", desk.url(image), desk.url("admin/gone:1.0"))
     assert hub.get("/v2/repositories/admin/gone/tags").json()["count"] == 1
-    desk.skopeo("delete", "--tls-verify=false", target)
+    desk.skopeo("delete", desk.url("admin/gone:1.0"))
     assert hub.get("/v2/repositories/admin/gone/tags").json()["count"] == 0
-    assert desk.try_("skopeo", "inspect", "--tls-verify=false", target).returncode != 0
+    assert desk.try_("skopeo", "inspect", desk.url("admin/gone:1.0")).returncode != 0
+    # The layers are shared, and stay for the other repository.
+    desk.skopeo("copy", desk.url(image), f"dir:{desk.folder}/still-there")
 
 
-def test_logging_out(tmp_path: Path, url: str, image: str) -> None:
-    desk = Desk(tmp_path / "leaving", url)
-    for program in ("docker", "podman", "skopeo"):
-        assert desk.log_in(program, "admin", ADMIN_PASSWORD).returncode == 0
-    desk.run("skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{image}")
-    for program in ("docker", "podman"):
-        desk.run(program, "logout", desk.host)
-    assert desk.try_("skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{image}").returncode != 0
+def test_logging_out(tmp_path: Path, server: Server, image: str, docker_image: str) -> None:
+    desk = Desk(tmp_path / "leaving", server.url)
+    reading = {
+        "docker": ("docker", "manifest", "inspect", "--insecure", desk.name(docker_image)),
+        "podman": ("podman", "pull", desk.name(image)),
+        "buildah": ("buildah", "pull", "--policy", "always", desk.name(image)),
+        "skopeo": ("skopeo", "inspect", "--raw", desk.url(image)),
+    }
+    for client, command in reading.items():
+        assert desk.log_in(client, "admin", ADMIN_PASSWORD).returncode == 0
+        desk.run(*command)
+        desk.run(client, "logout", desk.host)
+        assert desk.try_(*command).returncode != 0, client

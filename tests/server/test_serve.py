@@ -179,9 +179,11 @@ def test_uploads_that_nobody_goes_on_with_are_swept(tmp_path: Path, monkeypatch:
             async with open_services(load({}, data=data, upload_age_limit=age_s)) as services:
                 return await uploads.sweep(services)
 
+        # A power cut may take an upload's row; its bytes are found by their age.
+        (data / "blobs/ab" / f"{'ab' * 16}.part").write_bytes(b"without a row")
         assert asyncio.run(sweep(3600)) == 0
         time.sleep(1.1)
-        assert asyncio.run(sweep(1)) == 3
+        assert asyncio.run(sweep(1)) == 4
         assert list((data / "blobs").glob("*/*.part")) == []
         assert httpx.get(location, headers=headers).status_code == 404
 

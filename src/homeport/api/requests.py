@@ -1,7 +1,9 @@
 """Around every request: an id, a log line, and the last net under an unexpected error."""
 
+import itertools
+import os
+import secrets
 import time
-from uuid import uuid4
 
 import structlog
 
@@ -10,6 +12,10 @@ from homeport.api.http import Application, Message, Receive, Response, Scope, Se
 log = structlog.get_logger()
 
 _ID_LENGTH_LIMIT = 128
+_PROCESS = secrets.token_hex(6)
+_numbers = itertools.count(1)
+os.register_at_fork(after_in_child=lambda: globals().update(_PROCESS=secrets.token_hex(6)))
+
 _WITHOUT_BODY = {"GET", "HEAD", "OPTIONS"}
 
 
@@ -27,7 +33,7 @@ class RequestLog:
         header = (b"x-request-id", request_id.encode("latin-1"))
         status = 0
         size = 0
-        is_body_left = scope["method"] not in _WITHOUT_BODY
+        is_body_left = scope["method"] not in _WITHOUT_BODY and _has_body(scope)
 
         async def received() -> Message:
             nonlocal is_body_left
@@ -40,7 +46,7 @@ class RequestLog:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), header]
-                if is_body_left and status >= 400 and _has_body(scope):
+                if is_body_left and status >= 400:
                     # The rest of the body would be read as the next request: the server closes, and says so.
                     message["headers"].append((b"connection", b"close"))
             elif message["type"] == "http.response.body":
@@ -49,7 +55,7 @@ class RequestLog:
 
         began = time.perf_counter()
         try:
-            await self._app(scope, received, observed)
+            await self._app(scope, received if is_body_left else receive, observed)
         except Exception:
             log.exception("request failed", request_id=request_id, method=scope["method"], path=scope["path"])
             if status == 0:
@@ -79,7 +85,7 @@ def _request_id(scope: Scope) -> str:
             text: str = value.decode("latin-1")
             if text.isascii() and text.isprintable():
                 return text
-    return uuid4().hex
+    return f"{_PROCESS}-{next(_numbers):x}"
 
 
 async def _send_error(send: Send, *, is_head: bool) -> None:

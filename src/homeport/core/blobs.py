@@ -9,6 +9,16 @@ from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import Blob
 
 
+async def pull(services: Services, *, actor: Actor, name: RepositoryName, digest: Digest) -> Blob:
+    """What `access_blob` gives, without asking the database again while nothing has changed."""
+
+    async def verb() -> Blob:
+        async with services.db.read() as tx:
+            return await access_blob(tx, actor=actor, name=name, digest=digest)
+
+    return await services.recent.read(actor, ("blob", name, digest), verb)
+
+
 async def access_blob(tx: Transaction, *, actor: Actor, name: RepositoryName, digest: Digest) -> Blob:
     """A blob of a repository that the actor may pull from.
 

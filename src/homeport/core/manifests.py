@@ -124,6 +124,18 @@ async def _depth(tx: Transaction, services: Services, repository: Repository, pa
     return depth
 
 
+async def pull(
+    services: Services, *, actor: Actor, name: RepositoryName, reference: Reference
+) -> tuple[Repository, TaggedManifest]:
+    """What `access_manifest` gives, without asking the database again while nothing has changed."""
+
+    async def verb() -> tuple[Repository, TaggedManifest]:
+        async with services.db.read() as tx:
+            return await access_manifest(tx, actor=actor, name=name, reference=reference)
+
+    return await services.recent.read(actor, ("manifest", name, reference), verb)
+
+
 async def access_manifest(
     tx: Transaction, *, actor: Actor, name: RepositoryName, reference: Reference
 ) -> tuple[Repository, TaggedManifest]:

@@ -4,6 +4,7 @@ import msgspec
 
 from homeport.core.authentication import Authenticator
 from homeport.core.pulls import PullLog
+from homeport.core.recent import Recent
 from homeport.settings import Settings
 from homeport.storage.blobs.store import BlobStore
 from homeport.storage.db.database import Database
@@ -15,3 +16,4 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     blobs: BlobStore
     authenticator: Authenticator
     pulls: PullLog
+    recent: Recent

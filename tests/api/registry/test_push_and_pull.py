@@ -9,6 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from homeport.core import accounts, blobs, manifests
+from homeport.core.access import Actor
+from homeport.core.services import Services
+from homeport.names import Digest, RepositoryName, TagName
 from homeport.storage.db.records import OrganizationRole
 from tests.home import (
     OCI_INDEX,
@@ -476,3 +480,23 @@ def test_no_request_is_an_internal_error(
     assert answer.status_code < 500, (method, path, query, answer.text)
     if answer.status_code >= 400 and method != "HEAD" and answer.headers.get("content-type") == "application/json":
         assert msgspec.json.decode(answer.content)["errors"][0]["code"]
+
+
+def test_what_another_process_changes_is_seen_by_the_next_request(home: Home, client: httpx.Client, name: str) -> None:
+    push_image(client, name, "latest", "kept", text="elsewhere")
+    urls = [f"/v2/{name}/manifests/latest", f"/v2/{name}/blobs/{digest_of(b'layer elsewhere')}"]
+    for _ in range(3):
+        assert [client.get(url).status_code for url in urls] == [200, 200]
+
+    async def delete(services: Services) -> None:
+        repository = RepositoryName.parse(name)
+        async with services.db.read() as tx:
+            admin = Actor.of(await accounts.access_user(tx, "admin"))
+        await manifests.delete(services, actor=admin, name=repository, reference=TagName("latest"))
+        async with services.db.write() as tx:
+            digest = Digest(digest_of(b"layer elsewhere"))
+            await blobs.delete_blob(tx, actor=admin, name=repository, digest=digest)
+
+    home.run(delete)
+    assert [client.get(url).status_code for url in urls] == [404, 404]
+    assert client.get(f"/v2/{name}/manifests/kept").status_code == 200

@@ -152,18 +152,20 @@ class Registry:
         if found is None:
             raise NotAuthenticated
         actor = await self._services.authenticator.registry_actor(found)
+        if request.method in ("GET", "HEAD"):
+            return actor  # nothing is written down of who reads
         return msgspec.structs.replace(actor, address=request.address, user_agent=request.user_agent)
 
 
 def _route(path: str) -> tuple[str, str, str] | None:
     """Kind of the thing, name of the repository, and which thing."""
+    if (match := _ITEM.fullmatch(path)) and match[3] != "uploads":
+        return match[2], match[1], match[3]
     if match := _UPLOAD.fullmatch(path):
         upload = match[2]
         return ("upload", match[1], upload) if upload else ("uploads", match[1], "")
     if match := _TAGS.fullmatch(path):
         return "tags", match[1], ""
-    if match := _ITEM.fullmatch(path):
-        return match[2], match[1], match[3]
     return None
 
 

@@ -16,8 +16,7 @@ _PATHSEND = "http.response.pathsend"
 async def get(exchange: Exchange, item: str) -> None:
     """The bytes of a blob, or a range of them."""
     services, request = exchange.services, exchange.request
-    async with services.db.read() as tx:
-        blob = await blobs.access_blob(tx, actor=exchange.actor, name=exchange.name, digest=Digest.parse(item))
+    blob = await blobs.pull(services, actor=exchange.actor, name=exchange.name, digest=Digest.parse(item))
     etag = b'"' + blob.digest.encode() + b'"'
     headers = [
         (b"docker-content-digest", blob.digest.encode()),

@@ -14,10 +14,7 @@ async def get(exchange: Exchange, item: str) -> None:
     """The bytes of a manifest, by tag or digest; a GET counts as a pull."""
     services, request = exchange.services, exchange.request
     reference = parse_reference(item)
-    async with services.db.read() as tx:
-        repository, manifest = await manifests.access_manifest(
-            tx, actor=exchange.actor, name=exchange.name, reference=reference
-        )
+    repository, manifest = await manifests.pull(services, actor=exchange.actor, name=exchange.name, reference=reference)
     if request.method == "GET":
         services.pulls.pulled(repository_id=repository.id, manifest_id=manifest.id, tag_id=manifest.tag_id)
     digest = manifest.digest.encode()

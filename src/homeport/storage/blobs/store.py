@@ -6,6 +6,7 @@ whoever removes the bytes of one key can never harm a later push of the same dig
 """
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -45,6 +46,10 @@ class BlobStore(Protocol):
 
     async def discard(self, upload: str) -> None:
         """Forget an upload: gathered bytes, and a sealed key that was not published. Never fails for absence."""
+        ...
+
+    async def list_stale(self, *, before: datetime) -> list[str]:
+        """Uploads that gather bytes and were not written to since a time."""
         ...
 
     def local_path(self, key: str) -> Path | None:

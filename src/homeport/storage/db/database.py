@@ -70,8 +70,15 @@ class Database(Protocol):
         """A transaction that only reads; `scan` keeps statements that may look at many rows off the event loop."""
         ...
 
-    def write(self) -> AbstractAsyncContextManager[Transaction]:
-        """A transaction that is durable when the block has ended without an error."""
+    def write(self, *, is_durable: bool = True) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction that is durable when the block has ended without an error.
+
+        One that need not be is visible to all and survives the death of the process, but may be lost in a power cut.
+        """
+        ...
+
+    def version(self) -> int | None:
+        """A number that changes when anybody has written anything; None where that is not known for nothing."""
         ...
 
     def listen(self, listener: Listener) -> None:

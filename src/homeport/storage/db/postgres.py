@@ -122,6 +122,9 @@ class PostgresDatabase:
             raise DatabaseUnavailable(str(error)) from error
         return cls(pool)
 
+    def version(self) -> int | None:
+        return None
+
     def listen(self, listener: Listener) -> None:
         self._listeners.append(listener)
 
@@ -154,10 +157,12 @@ class PostgresDatabase:
             yield PostgresTransaction(connection, self)
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[PostgresTransaction]:
+    async def write(self, *, is_durable: bool = True) -> AsyncIterator[PostgresTransaction]:
         async with self._connection() as connection:
             transaction = PostgresTransaction(connection, self)
             async with connection.transaction():
+                if not is_durable:
+                    await connection.execute("set local synchronous_commit = off")
                 yield transaction
         for event, id_ in transaction.announcements:
             for listener in self._listeners:

@@ -82,7 +82,6 @@ class Repository(msgspec.Struct, frozen=True):
     namespace: str
     name: str
     is_private: bool
-    created_at: datetime
     role: OrganizationRole | None
     collaborator_permission: Permission | None
     team_permission: Permission | None

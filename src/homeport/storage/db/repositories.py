@@ -13,7 +13,7 @@ async def get(tx: Transaction, name: RepositoryName, *, actor_id: int | None) ->
         Repository,
         """
         select repositories.id, repositories.namespace_id, accounts.name as namespace, repositories.name,
-            repositories.is_private, repositories.created_at,
+            repositories.is_private,
             (select role from organization_members
                 where organization_id = accounts.id and account_id = :actor_id) as role,
             (select permission from repository_collaborators

@@ -149,12 +149,38 @@ def _explained(error: sqlite3.OperationalError) -> Exception:
     return DatabaseUnavailable(str(error))
 
 
+class _Reading:
+    """A transaction that reads, on a connection of the pool. A class: a generator would cost as much as a statement."""
+
+    __slots__ = ("_connection", "_owner", "_path", "_pool", "_scan")
+
+    def __init__(self, owner: "SqliteDatabase", pool: list[sqlite3.Connection], path: Path, *, scan: bool) -> None:
+        self._owner = owner
+        self._pool = pool
+        self._path = path
+        self._scan = scan
+
+    async def __aenter__(self) -> SqliteTransaction:
+        try:
+            self._connection = self._pool.pop() if self._pool else _connect(self._path, read_only=True)
+            self._connection.execute("begin")
+        except sqlite3.OperationalError as error:
+            raise _explained(error) from error
+        return SqliteTransaction(self._connection, self._owner, scan=self._scan)
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("rollback")
+        self._pool.append(self._connection)
+
+
 class _Turn:
     """One transaction that waits for the writer."""
 
-    __slots__ = ("committed", "ended", "granted")
+    __slots__ = ("committed", "ended", "granted", "is_durable")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, is_durable: bool) -> None:
+        self.is_durable = is_durable
         self.granted: asyncio.Future[SqliteTransaction] = loop.create_future()
         self.ended: asyncio.Future[bool] = loop.create_future()
         self.committed: asyncio.Future[None] = loop.create_future()
@@ -171,6 +197,7 @@ class SqliteDatabase:
         self._makers: dict[tuple[type, str], RowMaker] = {}
         self._readers: list[sqlite3.Connection] = []
         self._writer: sqlite3.Connection | None = None
+        self._watcher: sqlite3.Connection | None = None
         self._waiting: deque[_Turn] = deque()
         self._wake = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
@@ -193,8 +220,9 @@ class SqliteDatabase:
             turn.granted.cancel()
         for connection in self._readers:
             connection.close()
-        if self._writer:
-            self._writer.close()
+        for single in (self._watcher, self._writer):
+            if single:
+                single.close()
 
     def statement(self, sql: str) -> str:
         """The statement in SQLite's words; parameters are named alike, only lists differ."""
@@ -211,28 +239,18 @@ class SqliteDatabase:
             found = self._makers[key] = RowMaker(struct, [column[0] for column in cursor.description])
         return found
 
-    @asynccontextmanager
-    async def read(self, *, scan: bool = False) -> AsyncIterator[SqliteTransaction]:
-        connection = self._readers.pop() if self._readers else self._new_reader()
-        try:
-            connection.execute("begin")
-            yield SqliteTransaction(connection, self, scan=scan)
-        except sqlite3.OperationalError as error:
-            raise _explained(error) from error
-        finally:
-            if connection.in_transaction:
-                connection.execute("rollback")
-            self._readers.append(connection)
+    def read(self, *, scan: bool = False) -> "_Reading":
+        return _Reading(self, self._readers, self._path, scan=scan)
 
-    def _new_reader(self) -> sqlite3.Connection:
-        try:
-            return _connect(self._path, read_only=True)
-        except sqlite3.OperationalError as error:
-            raise _explained(error) from error
+    def version(self) -> int | None:
+        if self._watcher is None:
+            self._watcher = _connect(self._path, read_only=True)
+        number: int = self._watcher.execute("pragma data_version").fetchone()[0]
+        return number
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[SqliteTransaction]:
-        turn = _Turn(asyncio.get_running_loop())
+    async def write(self, *, is_durable: bool = True) -> AsyncIterator[SqliteTransaction]:
+        turn = _Turn(asyncio.get_running_loop(), is_durable=is_durable)
         self._waiting.append(turn)
         self._wake.set()
         try:
@@ -260,7 +278,7 @@ class SqliteDatabase:
         """Grant turns until nobody waits, then make them durable together."""
         assert self._writer is not None
         try:
-            await self._begin(self._writer)
+            is_durable = await self._begin(self._writer)
         except (HomeportError, sqlite3.Error) as error:
             while self._waiting:
                 turn = self._waiting.popleft()
@@ -269,6 +287,8 @@ class SqliteDatabase:
             return
         group: list[_Turn] = []
         while self._waiting and len(group) < GROUP_LIMIT:
+            if self._waiting[0].is_durable and not is_durable:
+                break  # it came after the group had begun without it
             turn = self._waiting.popleft()
             if turn.granted.cancelled():
                 continue
@@ -286,9 +306,13 @@ class SqliteDatabase:
                 return
         await self._commit(self._writer, group)
 
-    async def _begin(self, writer: sqlite3.Connection) -> None:
+    async def _begin(self, writer: sqlite3.Connection) -> bool:
+        """Open a group; whether its commit will wait for the disk."""
+        is_durable = any(turn.is_durable for turn in self._waiting)
         try:
             writer.execute("pragma busy_timeout = 0")
+            # Set before the transaction: within one it cannot be.
+            writer.execute(f"pragma synchronous = {'full' if is_durable else 'normal'}")
             writer.execute("begin immediate")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
@@ -299,10 +323,15 @@ class SqliteDatabase:
                 await asyncio.to_thread(writer.execute, "begin immediate")
             except sqlite3.OperationalError as late:
                 raise _explained(late) from late
+        return is_durable
 
     async def _commit(self, writer: sqlite3.Connection, group: list[_Turn]) -> None:
         try:
-            await asyncio.to_thread(writer.execute, "commit" if group else "rollback")
+            if any(turn.is_durable for turn in group):
+                await asyncio.to_thread(writer.execute, "commit")
+            else:
+                # Nothing waits for the disk.
+                writer.execute("commit" if group else "rollback")
         except sqlite3.Error as error:
             if writer.in_transaction:
                 writer.execute("rollback")
