@@ -1,4 +1,5 @@
 # `make serve` and `make test` are all the set-up there is. Both are safe to repeat, and quick the second time.
+# PYTHON=python3.13 sets up with another Python than python3.
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
@@ -42,21 +43,21 @@ crash: $(VENV)/dev.stamp ## Kill the server at random moments and at every step 
 bench: $(VENV)/dev.stamp ## Measure beside docker-registry and nginx (ARGS=--quick)
 	@$(BIN)/python -m bench $(ARGS)
 
-pins: $(VENV)/dev.stamp ## Write the pinned versions anew from pyproject.toml
-	@tools/pins $(BIN)
+pins: $(VENV)/dev.stamp ## Fit the pinned versions to pyproject.toml (ARGS=--upgrade for the newest)
+	@tools/pins $(BIN) $(ARGS)
 
 clean: ## Remove what the other targets made, but no data
 	rm -rf $(VENV) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-# A stamp is written when its step has succeeded: an interrupted set-up is done again.
-$(VENV)/venv.stamp: tools/venv
-	@tools/venv $(VENV)
-	@touch $@
+# A stamp is written when its set-up has succeeded: an interrupted one is done again.
+$(VENV)/run.stamp: requirements/run.txt pyproject.toml tools/setup
+	@tools/setup $(VENV) run
 
-$(VENV)/run.stamp: $(VENV)/venv.stamp requirements/run.txt pyproject.toml
-	@tools/install $(BIN) requirements/run.txt
-	@touch $@
+$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml tools/setup
+	@tools/setup $(VENV) dev
 
-$(VENV)/dev.stamp: $(VENV)/venv.stamp requirements/dev.txt pyproject.toml
-	@tools/install $(BIN) requirements/dev.txt
-	@touch $@ $(VENV)/run.stamp
+ifdef PYTHON
+ifneq ($(PYTHON),$(shell cat $(VENV)/python 2>/dev/null))
+.PHONY: $(VENV)/run.stamp $(VENV)/dev.stamp
+endif
+endif
