@@ -17,7 +17,7 @@ import msgspec
 
 from homeport.app import open_services
 from homeport.core import access_tokens, accounts, orgs, repositories, teams
-from homeport.core.access import Actor
+from homeport.core.access import OPERATOR, Actor
 from homeport.core.services import Services
 from homeport.names import RepositoryName
 from homeport.settings import Settings, load
@@ -116,7 +116,9 @@ class Home:
         async def verb(services: Services) -> None:
             password_hash = await accounts.hash_new_password(password)
             async with services.db.write() as tx:
-                await accounts.create_user(tx, name=name, email=f"{name}@example.com", password_hash=password_hash)
+                await accounts.create_user(
+                    tx, actor=OPERATOR, name=name, email=f"{name}@example.com", password_hash=password_hash
+                )
 
         self.run(verb)
         return User(name, password)
@@ -126,7 +128,7 @@ class Home:
 
         async def verb(services: Services) -> None:
             async with services.db.write() as tx:
-                await orgs.create_organization(tx, name=name, owner=owner.name)
+                await orgs.create_organization(tx, actor=OPERATOR, name=name, owner=owner.name)
 
         self.run(verb)
         return name
@@ -134,7 +136,7 @@ class Home:
     def member(self, organization: str, user: User, role: OrganizationRole) -> None:
         async def verb(services: Services) -> None:
             async with services.db.write() as tx:
-                await orgs.add_member(tx, organization=organization, user=user.name, role=role)
+                await orgs.add_member(tx, actor=OPERATOR, organization=organization, user=user.name, role=role)
 
         self.run(verb)
 
@@ -144,20 +146,25 @@ class Home:
 
         async def verb(services: Services) -> None:
             async with services.db.write() as tx:
-                found = await orgs.access_organization(tx, name.namespace)
-                await teams.insert_team(tx, organization=found, name=team)
-                member = await accounts.access_user(tx, user.name)
-                await teams.add_member(tx, organization=found, team=team, member=member)
-                await teams.grant(tx, organization=found, team=team, repository=name.name, permission=permission)
+                organization = name.namespace
+                await teams.create_team(tx, actor=OPERATOR, organization=organization, name=team)
+                await teams.add_member(tx, actor=OPERATOR, organization=organization, team=team, user=user.name)
+                await teams.grant(
+                    tx,
+                    actor=OPERATOR,
+                    organization=organization,
+                    team=team,
+                    repository=name.name,
+                    permission=permission,
+                )
 
         self.run(verb)
 
     def collaborator(self, name: RepositoryName, user: User, permission: Permission) -> None:
         async def verb(services: Services) -> None:
             async with services.db.write() as tx:
-                admin = Actor.of(await accounts.access_user(tx, "admin"))
                 found = await accounts.access_user(tx, user.name)
-                await repositories.add_collaborator(tx, actor=admin, name=name, user=found, permission=permission)
+                await repositories.add_collaborator(tx, actor=OPERATOR, name=name, user=found, permission=permission)
 
         self.run(verb)
 
@@ -166,8 +173,7 @@ class Home:
 
         async def verb(services: Services) -> None:
             async with services.db.write() as tx:
-                admin = Actor.of(await accounts.access_user(tx, "admin"))
-                await repositories.create_repository(tx, actor=admin, name=name, is_private=is_private)
+                await repositories.create_repository(tx, actor=OPERATOR, name=name, is_private=is_private)
 
         self.run(verb)
         return name
@@ -199,7 +205,7 @@ class Home:
 
         async def verb(services: Services) -> None:
             async with services.db.write() as tx:
-                await accounts.set_active(tx, name=user.name, is_active=False)
+                await accounts.set_active(tx, actor=OPERATOR, name=user.name, is_active=False)
 
         self.run(verb)
 

@@ -4,8 +4,9 @@ HomeportError
 ├── Invalid       AccountNameInvalid · RepositoryNameInvalid · TagNameInvalid · DigestInvalid · DigestMismatch
 │                 SizeMismatch · RangeInvalid · ManifestInvalid · ManifestUnsupported · BodyInvalid · ValueUnstorable
 │                 FieldInvalid · PageInvalid
-├── Unknown       AccountUnknown · NamespaceUnknown · RepositoryUnknown · ManifestUnknown · TagUnknown · BlobUnknown
-│                 ManifestBlobUnknown · UploadUnknown · AccessTokenUnknown · TeamUnknown · PageUnknown
+├── Unknown       AccountUnknown · OrganizationUnknown · NamespaceUnknown · RepositoryUnknown · ManifestUnknown
+│                 TagUnknown · BlobUnknown · ManifestBlobUnknown · UploadUnknown · AccessTokenUnknown · TeamUnknown
+│                 PageUnknown
 ├── Conflict      AccountExists · TeamExists · UploadBusy · LastOwner
 ├── Denied        NotAuthenticated · CredentialsInvalid · OrganizationLogin · ActionDenied · TokenNotAllowed
 ├── TooLarge      ManifestTooLarge · BlobTooLarge · BodyTooLarge
@@ -108,6 +109,11 @@ class Unknown(HomeportError):
 class AccountUnknown(Unknown):
     def __init__(self, name: str) -> None:
         super().__init__(f"account {name} not found")
+
+
+class OrganizationUnknown(Unknown):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"organization {name} not found")
 
 
 class NamespaceUnknown(Unknown):

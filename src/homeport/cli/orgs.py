@@ -5,6 +5,7 @@ from cyclopts import App
 from homeport.cli.output import show
 from homeport.cli.running import Data, Json, run
 from homeport.core import orgs
+from homeport.core.access import OPERATOR
 from homeport.core.services import Services
 from homeport.storage.db.records import Account, OrganizationRole
 
@@ -17,7 +18,7 @@ def create(name: str, /, *, owner: str, data: Data = None, json: Json = False) -
 
     async def verb(services: Services) -> Account:
         async with services.db.write() as tx:
-            return await orgs.create_organization(tx, name=name, owner=owner)
+            return await orgs.create_organization(tx, actor=OPERATOR, name=name, owner=owner)
 
     organization = run(data, verb)
     shown = {"uuid": organization.uuid, "name": organization.name, "owner": owner}
@@ -38,7 +39,7 @@ def add_member(
 
     async def verb(services: Services) -> None:
         async with services.db.write() as tx:
-            await orgs.add_member(tx, organization=organization, user=user, role=role)
+            await orgs.add_member(tx, actor=OPERATOR, organization=organization, user=user, role=role)
 
     run(data, verb)
     shown = {"organization": organization, "user": user, "role": role}

@@ -5,8 +5,7 @@ from cyclopts import App
 from homeport.cli.output import show
 from homeport.cli.running import Data, Json, run
 from homeport.core import teams
-from homeport.core.accounts import access_user
-from homeport.core.orgs import access_organization
+from homeport.core.access import OPERATOR
 from homeport.core.services import Services
 from homeport.storage.db.records import Permission, Team
 
@@ -19,8 +18,9 @@ def create(organization: str, team: str, /, *, description: str = "", data: Data
 
     async def verb(services: Services) -> Team:
         async with services.db.write() as tx:
-            found = await access_organization(tx, organization)
-            return await teams.insert_team(tx, organization=found, name=team, description=description)
+            return await teams.create_team(
+                tx, actor=OPERATOR, organization=organization, name=team, description=description
+            )
 
     made = run(data, verb)
     shown = {"uuid": made.uuid, "id": made.id, "organization": organization, "name": made.name}
@@ -33,8 +33,7 @@ def add_member(organization: str, team: str, user: str, /, *, data: Data = None,
 
     async def verb(services: Services) -> None:
         async with services.db.write() as tx:
-            found = await access_organization(tx, organization)
-            await teams.add_member(tx, organization=found, team=team, member=await access_user(tx, user))
+            await teams.add_member(tx, actor=OPERATOR, organization=organization, team=team, user=user)
 
     run(data, verb)
     show({"organization": organization, "team": team, "user": user}, f"{user} is in {team}", json=json)
@@ -55,8 +54,14 @@ def grant(
 
     async def verb(services: Services) -> None:
         async with services.db.write() as tx:
-            found = await access_organization(tx, organization)
-            await teams.grant(tx, organization=found, team=team, repository=repository, permission=permission)
+            await teams.grant(
+                tx,
+                actor=OPERATOR,
+                organization=organization,
+                team=team,
+                repository=repository,
+                permission=permission,
+            )
 
     run(data, verb)
     shown = {"organization": organization, "team": team, "repository": repository, "permission": permission}

@@ -7,6 +7,7 @@ from cyclopts import App
 from homeport.cli.output import show, when
 from homeport.cli.running import Data, Json, PasswordStdin, read_password, run
 from homeport.core import accounts
+from homeport.core.access import OPERATOR
 from homeport.core.services import Services
 from homeport.storage.db.records import Account
 
@@ -31,7 +32,7 @@ def create(
         password_hash = await accounts.hash_new_password(password)
         async with services.db.write() as tx:
             return await accounts.create_user(
-                tx, name=name, email=email, full_name=full_name, password_hash=password_hash
+                tx, actor=OPERATOR, name=name, email=email, full_name=full_name, password_hash=password_hash
             )
 
     account = run(data, verb)
@@ -75,7 +76,7 @@ def activate(name: str, /, *, data: Data = None, json: Json = False) -> None:
 def _set_active(name: str, data: Data, json: Json, *, is_active: bool) -> None:
     async def verb(services: Services) -> Account:
         async with services.db.write() as tx:
-            return await accounts.set_active(tx, name=name, is_active=is_active)
+            return await accounts.set_active(tx, actor=OPERATOR, name=name, is_active=is_active)
 
     account = run(data, verb)
     show(_shown(account), f"user {name} is {'active' if is_active else 'deactivated'}", json=json)
@@ -91,7 +92,7 @@ def reset_password(
     async def verb(services: Services) -> Account:
         password_hash = await accounts.hash_new_password(password)
         async with services.db.write() as tx:
-            return await accounts.reset_password(tx, name=name, password_hash=password_hash)
+            return await accounts.reset_password(tx, actor=OPERATOR, name=name, password_hash=password_hash)
 
     account = run(data, verb)
     show(_shown(account), f"user {name} has a new password", json=json)

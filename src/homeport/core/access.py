@@ -9,15 +9,24 @@ from typing import Self
 
 import msgspec
 
-from homeport.errors import ActionDenied, NamespaceUnknown, NotAuthenticated, RepositoryUnknown
+from homeport.errors import (
+    ActionDenied,
+    NamespaceUnknown,
+    NotAuthenticated,
+    OrganizationUnknown,
+    RepositoryUnknown,
+    TokenNotAllowed,
+)
 from homeport.names import RepositoryName
 from homeport.storage.db import orgs as org_rows
 from homeport.storage.db import repositories as rows
 from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import (
+    AccessToken,
     Account,
     AccountKind,
     Namespace,
+    Organization,
     OrganizationRole,
     Permission,
     Repository,
@@ -47,6 +56,23 @@ ROLE_ACTIONS: dict[OrganizationRole, frozenset[Action]] = {
     OrganizationRole.OWNER: ALL_ACTIONS,
     OrganizationRole.EDITOR: ALL_ACTIONS,
     OrganizationRole.MEMBER: frozenset(),
+}
+
+
+class OrganizationAction(StrEnum):
+    """What can be done with an organization itself."""
+
+    READ = "read"
+    """See its members and teams."""
+
+    MANAGE = "manage"
+    """Change them, its settings and its invites, and read its audit log."""
+
+
+ROLE_ORGANIZATION_ACTIONS: dict[OrganizationRole, frozenset[OrganizationAction]] = {
+    OrganizationRole.OWNER: frozenset(OrganizationAction),
+    OrganizationRole.EDITOR: frozenset({OrganizationAction.READ}),
+    OrganizationRole.MEMBER: frozenset({OrganizationAction.READ}),
 }
 
 
@@ -117,28 +143,35 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     is_site_admin: bool = False
     ceiling: Ceiling = NO_CEILING
-    token_id: int | None = None
+    token: AccessToken | None = None
     """The personal access token that the actor came with, or that the bearer token was made from."""
     address: str = ""
     user_agent: str = ""
 
     @property
     def is_anonymous(self) -> bool:
-        return self.account_id is None
+        return self.account_id is None and not self.is_site_admin
+
+    @property
+    def token_id(self) -> int | None:
+        return self.token.id if self.token else None
 
     @classmethod
-    def of(cls, account: Account, *, ceiling: Ceiling = NO_CEILING, token_id: int | None = None) -> "Actor":
+    def of(cls, account: Account, *, ceiling: Ceiling = NO_CEILING, token: AccessToken | None = None) -> "Actor":
         return cls(
             account_id=account.id,
             account_uuid=account.uuid,
             name=account.name,
             is_site_admin=account.is_site_admin,
             ceiling=ceiling,
-            token_id=token_id,
+            token=token,
         )
 
 
 ANONYMOUS = Actor()
+
+OPERATOR = Actor(name="homeport", is_site_admin=True)
+"""Whoever may run the operators' commands. No account: it stands in audit logs by its name alone."""
 
 
 def allowed_actions(actor: Actor, repository: Repository) -> frozenset[Action]:
@@ -205,3 +238,35 @@ async def access_namespace(tx: Transaction, actor: Actor, name: RepositoryName) 
     if not may_by_role or Action.CREATE not in actor.ceiling.allows(name, None, is_private=True):
         raise ActionDenied(Action.CREATE, name)
     return namespace
+
+
+async def access_organization(tx: Transaction, actor: Actor, name: str, action: OrganizationAction) -> Organization:
+    """The organization, if the actor may do `action` with it. That there is one of that name is no secret.
+
+    A personal access token reads what its account's role shows; it changes nothing and sees no more than any member.
+
+    Raises:
+        NotAuthenticated: who nobody knows sees no members.
+        OrganizationUnknown: no such organization, or it is shut.
+        TokenNotAllowed: this takes a password's session.
+        ActionDenied: the actor's role does not allow it.
+    """
+    if actor.is_anonymous:
+        raise NotAuthenticated
+    organization = await org_rows.get(tx, name.lower(), actor_id=actor.account_id)
+    if organization is None:
+        raise OrganizationUnknown(name)
+    if actor.token is not None and action is not OrganizationAction.READ:
+        raise TokenNotAllowed("personal access token")
+    if action not in allowed_organization_actions(actor, organization):
+        raise ActionDenied(action, f"organization {organization.name}")
+    return organization
+
+
+def allowed_organization_actions(actor: Actor, organization: Organization) -> frozenset[OrganizationAction]:
+    """What the actor's role gives them; a token's ceiling is of repositories, and cuts nothing here."""
+    if actor.is_site_admin:
+        return frozenset(OrganizationAction)
+    if organization.role is None:
+        return frozenset()
+    return ROLE_ORGANIZATION_ACTIONS[organization.role]

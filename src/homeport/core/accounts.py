@@ -2,7 +2,9 @@
 
 import re
 
-from homeport.core import passwords
+from homeport.core import audit, passwords
+from homeport.core.access import Actor
+from homeport.core.audit import AuditAction
 from homeport.errors import AccountExists, AccountUnknown, FieldInvalid
 from homeport.names import AccountName
 from homeport.storage.db import accounts as rows
@@ -19,6 +21,7 @@ _EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,189}")
 async def create_user(
     tx: Transaction,
     *,
+    actor: Actor,
     name: str,
     email: str,
     password_hash: str,
@@ -47,6 +50,7 @@ async def create_user(
     )
     if account is None:
         raise AccountExists(f"the name {name} or the address {email}")
+    await audit.record(tx, actor, AuditAction.USER_CREATE, account_id=account.id, name=account.name)
     return account
 
 
@@ -67,7 +71,7 @@ async def list_users(tx: Transaction, *, after: str = "", limit: int = 1000) -> 
     return await rows.list_users(tx, after=after, limit=limit)
 
 
-async def set_active(tx: Transaction, *, name: str, is_active: bool) -> Account:
+async def set_active(tx: Transaction, *, actor: Actor, name: str, is_active: bool) -> Account:
     """Shut a user out, or let one in again; what was issued before ends either way, and stays ended.
 
     Raises:
@@ -77,10 +81,12 @@ async def set_active(tx: Transaction, *, name: str, is_active: bool) -> Account:
     if account.is_active != is_active:
         await rows.set_active(tx, account, is_active=is_active)
         await revoke(tx, account.id)
+        action = AuditAction.USER_ACTIVATE if is_active else AuditAction.USER_DEACTIVATE
+        await audit.record(tx, actor, action, account_id=account.id, name=account.name)
     return await access_user(tx, name)
 
 
-async def reset_password(tx: Transaction, *, name: str, password_hash: str) -> Account:
+async def reset_password(tx: Transaction, *, actor: Actor, name: str, password_hash: str) -> Account:
     """Give a user a new password; sessions under the old one end.
 
     Raises:
@@ -89,6 +95,7 @@ async def reset_password(tx: Transaction, *, name: str, password_hash: str) -> A
     account = await access_user(tx, name)
     await rows.set_password(tx, account, password_hash)
     await revoke(tx, account.id)
+    await audit.record(tx, actor, AuditAction.USER_PASSWORD_RESET, account_id=account.id, name=account.name)
     return account
 
 

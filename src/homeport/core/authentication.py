@@ -57,7 +57,7 @@ class Credential(msgspec.Struct, frozen=True):
         return Actor.of(
             self.account,
             ceiling=access_tokens.ceiling_of(self.token) if self.token else NO_CEILING,
-            token_id=self.token.id if self.token else None,
+            token=self.token,
         )
 
     @property

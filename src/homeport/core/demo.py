@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from homeport.core import accounts, manifests, orgs, repositories, teams, uploads
-from homeport.core.access import Actor
+from homeport.core.access import OPERATOR, Actor, OrganizationAction, access_organization
 from homeport.core.manifest_parsing import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from homeport.core.services import Services
 from homeport.errors import Unknown
@@ -25,7 +25,7 @@ from homeport.storage.db import blobs as blob_rows
 from homeport.storage.db import repositories as repository_rows
 from homeport.storage.db import tags as tag_rows
 from homeport.storage.db import teams as team_rows
-from homeport.storage.db.records import Account, OrganizationRole, Permission
+from homeport.storage.db.records import OrganizationRole, Permission
 
 ORGANIZATION = "demo"
 OWNER = "demo-owner"
@@ -76,7 +76,12 @@ async def _make_users(services: Services) -> dict[str, str]:
         password_hash = await accounts.hash_new_password(password)
         async with services.db.write() as tx:
             await accounts.create_user(
-                tx, name=name, email=f"{name}@example.com", password_hash=password_hash, full_name=full_name
+                tx,
+                actor=OPERATOR,
+                name=name,
+                email=f"{name}@example.com",
+                password_hash=password_hash,
+                full_name=full_name,
             )
         passwords[name] = password
     return passwords
@@ -84,27 +89,31 @@ async def _make_users(services: Services) -> dict[str, str]:
 
 async def _make_organization(services: Services) -> None:
     async with services.db.write() as tx:
-        organization = await account_rows.get(tx, ORGANIZATION)
-        if organization is None:
-            organization = await orgs.create_organization(tx, name=ORGANIZATION, owner=OWNER)
+        if await account_rows.get(tx, ORGANIZATION) is None:
+            await orgs.create_organization(tx, actor=OPERATOR, name=ORGANIZATION, owner=OWNER)
+        owner = Actor.of(await accounts.access_user(tx, OWNER))
+        organization = await access_organization(tx, owner, ORGANIZATION, OrganizationAction.MANAGE)
         for name, role in MEMBERS.items():
-            await orgs.add_member(tx, organization=ORGANIZATION, user=name, role=role)
+            await orgs.add_member(tx, actor=owner, organization=ORGANIZATION, user=name, role=role)
         for team, (name, _) in TEAMS.items():
             if await team_rows.get(tx, organization_id=organization.id, name=team) is None:
-                await teams.insert_team(tx, organization=organization, name=team)
-            member = await accounts.access_user(tx, name)
-            await teams.add_member(tx, organization=organization, team=team, member=member)
+                await teams.create_team(tx, actor=owner, organization=ORGANIZATION, name=team)
+            await teams.add_member(tx, actor=owner, organization=ORGANIZATION, team=team, user=name)
 
 
 async def _make_repositories(services: Services, owner: Actor) -> None:
     async with services.db.write() as tx:
-        organization: Account = await orgs.access_organization(tx, ORGANIZATION)
         for repository, is_private in REPOSITORIES.items():
             name = RepositoryName(ORGANIZATION, repository)
             await repositories.create_repository(tx, actor=owner, name=name, is_private=is_private)
             for team, (_, permission) in TEAMS.items():
                 await teams.grant(
-                    tx, organization=organization, team=team, repository=repository, permission=permission
+                    tx,
+                    actor=owner,
+                    organization=ORGANIZATION,
+                    team=team,
+                    repository=repository,
+                    permission=permission,
                 )
 
 

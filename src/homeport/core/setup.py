@@ -5,10 +5,12 @@ import secrets
 import msgspec
 
 from homeport.core import accounts, orgs
+from homeport.core.access import OPERATOR
 from homeport.core.signing import new_key
 from homeport.names import OFFICIAL_NAMESPACE
 from homeport.storage.db import accounts as rows
 from homeport.storage.db.database import Database
+from homeport.storage.db.records import Badge
 
 ADMIN = "admin"
 
@@ -41,11 +43,12 @@ async def prepare(db: Database, *, admin_password: str = "") -> Prepared:
             return Prepared(is_new=False)
         await accounts.create_user(
             tx,
+            actor=OPERATOR,
             name=ADMIN,
             email="admin@localhost",
             password_hash=password_hash,
             full_name="Site administrator",
             is_site_admin=True,
         )
-        await orgs.create_organization(tx, name=OFFICIAL_NAMESPACE, owner=ADMIN)
+        await orgs.create_organization(tx, actor=OPERATOR, name=OFFICIAL_NAMESPACE, owner=ADMIN, badge=Badge.OFFICIAL)
     return Prepared(is_new=True, generated_password=None if admin_password else password)

@@ -1,10 +1,12 @@
 """The Hub door: Docker's Hub API as a Litestar application."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
+from litestar.types import ControllerRouterHandler
 
 from homeport.api.http import Message, Receive, Response, Scope, Send
 from homeport.api.hub import access_tokens, authentication, tags
@@ -15,21 +17,23 @@ from homeport.core.services import Services
 _SECURITY_HEADERS = [(b"x-frame-options", b"deny"), (b"x-content-type-options", b"nosniff")]
 
 
+OPEN: Sequence[ControllerRouterHandler] = [*authentication.handlers]
+"""A login is no place to ask for a token: clients send the one that has expired along."""
+
+IDENTIFIED: Sequence[ControllerRouterHandler] = [access_tokens.router, *tags.handlers]
+"""Here a guard finds out who asks before anything else of a request is read."""
+
+
 def create_app(services: Services) -> "Hub":
     """The door as an ASGI application, without a lifespan."""
 
     def provide_services() -> Services:
         return services
 
-    # A login is no place to ask for a token: clients send the one that has expired along.
-    identified = Router(
-        "/",
-        route_handlers=[access_tokens.router, *tags.handlers],
-        guards=[identifier(services)],
-    )
+    identified = Router("/", route_handlers=IDENTIFIED, guards=[identifier(services)])
     return Hub(
         Litestar(
-            route_handlers=[*authentication.handlers, identified],
+            route_handlers=[*OPEN, identified],
             dependencies={"services": Provide(provide_services, sync_to_thread=False)},
             exception_handlers={**renderers(HUB_ERRORS), HTTPException: render_http, Exception: pass_on},
             request_class=HubRequest,

@@ -27,11 +27,11 @@ class Page(NamedTuple):
         return (self.number - 1) * self.size
 
     @classmethod
-    def of(cls, request: HubRequest) -> "Page":
+    def of(cls, request: HubRequest, *, default_size: int = SIZE) -> "Page":
         """Raises: FieldInvalid: a number or size that is not a positive whole number."""
         return cls(
             _positive(request, "page", default=1),
-            min(_positive(request, "page_size", default=SIZE), SIZE_LIMIT),
+            min(_positive(request, "page_size", default=default_size), SIZE_LIMIT),
         )
 
     def links(self, request: HubRequest, settings: Settings, total: int) -> tuple[str | None, str | None]:

@@ -4,10 +4,10 @@ from datetime import datetime
 from uuid import uuid4
 
 from homeport.storage.db.database import Transaction, utcnow
-from homeport.storage.db.records import Account, AccountKind, Revocation, SigningKey
+from homeport.storage.db.records import Account, AccountKind, Badge, Revocation, SigningKey
 
 _COLUMNS = """id, uuid, name, kind, email, full_name, password_hash, credentials_version, is_active, is_site_admin,
-    created_at"""
+    plan, badge, created_at"""
 
 
 async def insert(
@@ -19,13 +19,14 @@ async def insert(
     full_name: str = "",
     password_hash: str | None = None,
     is_site_admin: bool = False,
+    badge: Badge = Badge.NONE,
 ) -> Account | None:
     """Insert an account; None if the name or the e-mail address is taken."""
     return await tx.one(
         Account,
         f"""
-        insert into accounts (uuid, name, kind, email, full_name, password_hash, is_site_admin, created_at)
-        values (:uuid, :name, :kind, :email, :full_name, :password_hash, :is_site_admin, :now)
+        insert into accounts (uuid, name, kind, email, full_name, password_hash, is_site_admin, badge, created_at)
+        values (:uuid, :name, :kind, :email, :full_name, :password_hash, :is_site_admin, :badge, :now)
         on conflict do nothing
         returning {_COLUMNS}
         """,
@@ -36,6 +37,7 @@ async def insert(
         full_name=full_name,
         password_hash=password_hash,
         is_site_admin=is_site_admin,
+        badge=badge,
         now=utcnow(),
     )
 

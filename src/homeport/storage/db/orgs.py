@@ -1,7 +1,24 @@
 """Statements on organizations and their members. They hold no rules."""
 
 from homeport.storage.db.database import Transaction, utcnow
-from homeport.storage.db.records import Namespace, OrganizationRole
+from homeport.storage.db.records import Namespace, Organization, OrganizationRole
+
+
+async def get(tx: Transaction, name: str, *, actor_id: int | None) -> Organization | None:
+    """An active organization by name, with the role that an actor has in it."""
+    return await tx.one(
+        Organization,
+        """
+        select accounts.id, accounts.uuid, accounts.name, accounts.plan, organization_members.role
+        from accounts
+        left join organization_members
+            on organization_members.organization_id = accounts.id
+            and organization_members.account_id = cast(:actor_id as bigint)
+        where accounts.name = :name and accounts.kind = 'organization' and accounts.is_active
+        """,
+        name=name,
+        actor_id=actor_id,
+    )
 
 
 async def get_namespace(tx: Transaction, name: str, *, actor_id: int | None) -> Namespace | None:

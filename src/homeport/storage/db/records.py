@@ -25,6 +25,15 @@ class Permission(StrEnum):
     ADMIN = "admin"
 
 
+class Badge(StrEnum):
+    """What the site administrator marks a namespace with."""
+
+    NONE = ""
+    OFFICIAL = "official"
+    VERIFIED_PUBLISHER = "verified_publisher"
+    OPEN_SOURCE = "open_source"
+
+
 class Account(msgspec.Struct, frozen=True):
     """A user or an organization."""
 
@@ -38,6 +47,8 @@ class Account(msgspec.Struct, frozen=True):
     credentials_version: int
     is_active: bool
     is_site_admin: bool
+    plan: str
+    badge: Badge
     created_at: datetime
 
 
@@ -64,6 +75,30 @@ class AccessTokenCounts(msgspec.Struct, frozen=True):
     active: int
 
 
+class Organization(msgspec.Struct, frozen=True):
+    """An organization, with the role that one actor has in it."""
+
+    id: int
+    uuid: str
+    name: str
+    plan: str
+    role: OrganizationRole | None
+
+
+class OrganizationSettings(msgspec.Struct, frozen=True):
+    """What an organization has set. `custom_registries` is the JSON list as it was sent."""
+
+    restricts_images: bool = False
+    allows_official_images: bool = True
+    allows_verified_publishers: bool = True
+    restricts_registries: bool = False
+    allows_docker_hub: bool = True
+    custom_registries: str = "[]"
+    is_sso_enforced: bool = False
+    has_insights: bool = False
+    audits_pulls: bool = False
+
+
 class Namespace(msgspec.Struct, frozen=True):
     """An account as the owner of repositories, with the role that one actor has in it."""
 
@@ -88,6 +123,8 @@ class Repository(msgspec.Struct, frozen=True):
 
 
 class Team(msgspec.Struct, frozen=True):
+    """A team. The Hub API calls it a group."""
+
     id: int
     uuid: str
     organization_id: int

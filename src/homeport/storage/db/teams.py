@@ -61,15 +61,19 @@ async def remove_member(tx: Transaction, *, team_id: int, account_id: int) -> bo
     )
 
 
-async def put_permission(tx: Transaction, *, team_id: int, repository_id: int, permission: Permission) -> None:
-    await tx.run(
-        """
-        insert into repository_teams (repository_id, team_id, permission, created_at)
-        values (:repository_id, :team_id, :permission, :now)
-        on conflict (repository_id, team_id) do update set permission = excluded.permission
-        """,
-        team_id=team_id,
-        repository_id=repository_id,
-        permission=permission,
-        now=utcnow(),
+async def put_permission(tx: Transaction, *, team_id: int, repository_id: int, permission: Permission) -> bool:
+    """Whether it was not so already."""
+    return bool(
+        await tx.run(
+            """
+            insert into repository_teams (repository_id, team_id, permission, created_at)
+            values (:repository_id, :team_id, :permission, :now)
+            on conflict (repository_id, team_id) do update set permission = excluded.permission
+                where repository_teams.permission <> excluded.permission
+            """,
+            team_id=team_id,
+            repository_id=repository_id,
+            permission=permission,
+            now=utcnow(),
+        )
     )
