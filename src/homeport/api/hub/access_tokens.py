@@ -11,6 +11,7 @@ from litestar.params import FromPath, JSONBody
 
 from homeport.api.hub.errors import ACCESS_TOKEN_ERRORS, renderers
 from homeport.api.hub.pages import Page
+from homeport.api.hub.reference import PAGES, Section, reference
 from homeport.api.hub.requests import HubRequest
 from homeport.api.hub.times import timestamp, timestamp_or_none
 from homeport.core import access_tokens
@@ -22,6 +23,8 @@ _LIST = ["/v2/access-tokens", "/v2/api_tokens"]
 _ONE = ["/v2/access-tokens/{uuid:str}", "/v2/api_tokens/{uuid:str}"]
 
 CLIENT_ID = "HUB"
+
+_PERMISSION = "The account itself, signed in with its password: a bearer made from an access token is refused."
 
 
 class AccessTokenInfo(msgspec.Struct):
@@ -85,7 +88,12 @@ class UpdateAccessToken(msgspec.Struct):
     is_active: bool | None = None
 
 
-@post("/v2/access-tokens", status_code=201, response_headers={"Cache-Control": "no-store"})
+@post(
+    "/v2/access-tokens",
+    status_code=201,
+    response_headers={"Cache-Control": "no-store"},
+    **reference(Section.ACCESS_TOKENS, permission=_PERMISSION, errors=(401, 403)),
+)
 async def create_access_token(
     data: JSONBody[CreateAccessToken], request: HubRequest, services: NamedDependency[Services]
 ) -> AccessTokenInfo:
@@ -97,7 +105,12 @@ async def create_access_token(
     return AccessTokenInfo.of(created.token, secret=created.secret)
 
 
-@post("/v2/api_tokens", status_code=201, response_headers={"Cache-Control": "no-store"})
+@post(
+    "/v2/api_tokens",
+    status_code=201,
+    response_headers={"Cache-Control": "no-store"},
+    **reference(Section.ACCESS_TOKENS, permission=_PERMISSION, errors=(401, 403)),
+)
 async def create_api_token(
     data: JSONBody[CreateApiToken], request: HubRequest, services: NamedDependency[Services]
 ) -> AccessTokenInfo:
@@ -113,7 +126,7 @@ async def create_api_token(
     return AccessTokenInfo.of(created.token, secret=created.secret)
 
 
-@get(_LIST)
+@get(_LIST, **reference(Section.ACCESS_TOKENS, permission=_PERMISSION, errors=(401, 403, 404), query=PAGES))
 async def list_access_tokens(request: HubRequest, services: NamedDependency[Services]) -> AccessTokenPage:
     """The caller's personal access tokens, the newest first."""
     page = Page.of(request)
@@ -129,7 +142,7 @@ async def list_access_tokens(request: HubRequest, services: NamedDependency[Serv
     )
 
 
-@get(_ONE)
+@get(_ONE, **reference(Section.ACCESS_TOKENS, permission=_PERMISSION, errors=(401, 403, 404)))
 async def get_access_token(
     uuid: FromPath[str], request: HubRequest, services: NamedDependency[Services]
 ) -> AccessTokenInfo:
@@ -139,7 +152,7 @@ async def get_access_token(
     return AccessTokenInfo.of(token)
 
 
-@patch(_ONE)
+@patch(_ONE, **reference(Section.ACCESS_TOKENS, permission=_PERMISSION, errors=(401, 403, 404)))
 async def update_access_token(
     uuid: FromPath[str],
     data: JSONBody[UpdateAccessToken],
@@ -155,7 +168,11 @@ async def update_access_token(
 
 
 # Not 204, as the description has it: one client takes no other answer than the 202 that Docker Hub gives.
-@delete(_ONE, status_code=202)
+@delete(
+    _ONE,
+    status_code=202,
+    **reference(Section.ACCESS_TOKENS, permission=_PERMISSION, errors=(401, 403, 404)),
+)
 async def delete_access_token(
     uuid: FromPath[str], request: HubRequest, services: NamedDependency[Services]
 ) -> Response[bytes]:

@@ -9,7 +9,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 
 from homeport.api.http import Message, Receive, Response, Scope, Send
-from homeport.api.hub import access_tokens, authentication, tags
+from homeport.api.hub import access_tokens, authentication, documents, tags
 from homeport.api.hub.errors import HUB_ERRORS, pass_on, render_http, renderers
 from homeport.api.hub.requests import HubRequest, identifier
 from homeport.core.services import Services
@@ -17,7 +17,7 @@ from homeport.core.services import Services
 _SECURITY_HEADERS = [(b"x-frame-options", b"deny"), (b"x-content-type-options", b"nosniff")]
 
 
-OPEN: Sequence[ControllerRouterHandler] = [*authentication.handlers]
+OPEN: Sequence[ControllerRouterHandler] = [*authentication.handlers, *documents.handlers]
 """A login is no place to ask for a token: clients send the one that has expired along."""
 
 IDENTIFIED: Sequence[ControllerRouterHandler] = [access_tokens.router, *tags.handlers]

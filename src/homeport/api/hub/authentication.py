@@ -7,6 +7,7 @@ from litestar.enums import HttpMethod
 from litestar.params import JSONBody
 
 from homeport.api.hub.errors import EXCHANGE_ERRORS, LOGIN_ERRORS, renderers
+from homeport.api.hub.reference import Query, Section, reference
 from homeport.api.hub.requests import HubRequest
 from homeport.core.authentication import ACCESS_TOKEN_LIFETIME_S
 from homeport.core.services import Services
@@ -40,6 +41,14 @@ class ExchangeAnswer(msgspec.Struct):
     status_code=200,
     response_headers=_NOT_KEPT,
     exception_handlers=renderers(LOGIN_ERRORS),
+    **reference(
+        Section.AUTHENTICATION,
+        permission="Anybody who knows a user's password or personal access token.",
+        errors=(401,),
+        bearer="ignored",
+        query=(Query("refresh_token", "`true` asks for a refresh token too."),),
+        body=Login,
+    ),
 )
 async def log_in(request: HubRequest, services: NamedDependency[Services]) -> LoginAnswer:
     """A bearer token for a name with a password or a personal access token."""
@@ -57,6 +66,12 @@ async def log_in(request: HubRequest, services: NamedDependency[Services]) -> Lo
     status_code=200,
     response_headers=_NOT_KEPT,
     exception_handlers=renderers(EXCHANGE_ERRORS),
+    **reference(
+        Section.AUTHENTICATION,
+        permission="Anybody who knows a user's password or personal access token.",
+        errors=(401,),
+        bearer="ignored",
+    ),
 )
 async def exchange(
     data: JSONBody[Exchange], request: HubRequest, services: NamedDependency[Services]

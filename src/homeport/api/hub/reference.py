@@ -1,12 +1,19 @@
 """What the published reference says of an operation beyond its types: its section, who may call it, how it can fail.
 
 A handler takes it as keyword arguments: `@get("/v2/…", **reference(Section.GROUPS, permission="…", errors=(401,)))`.
-Its docstring becomes the description, its parameters and structs the schemas.
+Its docstring becomes the description, its parameters and structs the schemas (`openapi.py`).
 """
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
+
+OPT = "reference"
+
+Bearer = Literal["needed", "optional", "ignored"]
+"""What an operation makes of a bearer token; optional where what is public is shown to anybody."""
 
 
 class Section(StrEnum):
@@ -22,11 +29,60 @@ class Section(StrEnum):
     INVITES = "Invites"
 
 
+class Query(msgspec.Struct, frozen=True):
+    """A query parameter that a handler reads; `type` is what a schema is made of, with its limits."""
+
+    name: str
+    description: str
+    type: Any = str
+
+
+PAGES = (
+    Query("page", "Number of the page, from 1.", int),
+    Query("page_size", "Entries on a page; more than 100 are cut to 100.", int),
+)
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """What to tell of a handler.
+
+    `permission` is a sentence on who may call it. An extension is not Docker's. `body` and `answer` are types where the
+    handler's signature does not show them; `answer_media_type` is that of an answer which is not JSON.
+    """
+
+    section: Section
+    permission: str
+    errors: tuple[int, ...]
+    bearer: Bearer
+    query: tuple[Query, ...]
+    body: Any
+    answer: Any
+    answer_media_type: str
+    is_extension: bool
+
+
 def reference(
-    section: Section, *, permission: str, errors: Sequence[int] = (), is_extension: bool = False
+    section: Section,
+    *,
+    permission: str,
+    errors: Sequence[int] = (),
+    bearer: Bearer = "needed",
+    query: Sequence[Query] = (),
+    body: Any = None,
+    answer: Any = None,
+    answer_media_type: str = "application/json",
+    is_extension: bool = False,
 ) -> dict[str, Any]:
-    """What to tell of a handler: `permission` is a sentence on who may call it; an extension is not Docker's."""
-    return {
-        "tags": [section],
-        "opt": {"permission": permission, "errors": tuple(errors), "is_extension": is_extension},
-    }
+    """Keyword arguments of a handler that is to be in the reference."""
+    told = Reference(
+        section=section,
+        permission=permission,
+        errors=tuple(errors),
+        bearer=bearer,
+        query=tuple(query),
+        body=body,
+        answer=answer,
+        answer_media_type=answer_media_type,
+        is_extension=is_extension,
+    )
+    return {"opt": {OPT: told}}

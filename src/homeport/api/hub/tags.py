@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 from litestar import get, route
@@ -11,6 +12,7 @@ from litestar.params import FromPath
 
 from homeport.api.hub.content_types import content_type, media_type
 from homeport.api.hub.pages import Page
+from homeport.api.hub.reference import PAGES, Query, Section, reference
 from homeport.api.hub.requests import HubRequest
 from homeport.api.hub.times import timestamp, timestamp_or_none
 from homeport.core import tags
@@ -33,12 +35,32 @@ UNKNOWN = "unknown"
 """What Docker Hub calls the platform of what has none: attestations, charts, other artifacts."""
 
 # At this door a bare word is descending, and a minus turns it round (docs/compatibility.md).
-_ORDERS = {
+OrderWord = Literal["last_updated", "-last_updated", "name", "-name"]
+_ORDERS: dict[str, TagOrder] = {
     "last_updated": TagOrder(Ordering.UPDATED, is_descending=True),
     "-last_updated": TagOrder(Ordering.UPDATED, is_descending=False),
     "name": TagOrder(Ordering.NAME, is_descending=True),
     "-name": TagOrder(Ordering.NAME, is_descending=False),
 }
+
+
+_TOLD = reference(
+    Section.REPOSITORIES,
+    permission="Anybody for a public repository; who may pull from it for a private one.",
+    errors=(401, 404),
+    bearer="optional",
+)
+_TOLD_LIST = reference(
+    Section.REPOSITORIES,
+    permission="Anybody for a public repository; who may pull from it for a private one.",
+    errors=(401, 404),
+    bearer="optional",
+    query=(
+        *PAGES,
+        Query("ordering", "`last_updated` and `name` are descending; a minus in front turns them round.", OrderWord),
+        Query("name", "A part of the tag's name."),
+    ),
+)
 
 
 class Status(StrEnum):
@@ -164,7 +186,7 @@ class LayeredImageInfo(msgspec.Struct):
         return cls(**info, layers=[LayerInfo.of(layer) for layer in layers])
 
 
-@route(_LIST, http_method=_READ, status_code=200)
+@route(_LIST, http_method=_READ, status_code=200, **_TOLD_LIST)
 async def list_tags(
     namespace: FromPath[str],
     repository: FromPath[str],
@@ -189,7 +211,7 @@ async def list_tags(
     return TagPage(found.total, next_, previous, [TagInfo.of(shown) for shown in found.tags])
 
 
-@route(_ONE, http_method=_READ, status_code=200)
+@route(_ONE, http_method=_READ, status_code=200, **_TOLD)
 async def get_tag(
     namespace: FromPath[str],
     repository: FromPath[str],
@@ -209,7 +231,7 @@ async def get_tag(
     return TagInfo.of(shown)
 
 
-@get(_IMAGES)
+@get(_IMAGES, **_TOLD)
 async def list_images(
     namespace: FromPath[str],
     repository: FromPath[str],

@@ -1,0 +1,33 @@
+"""The description of this door: `/openapi.json`."""
+
+from typing import Any
+
+import msgspec
+from litestar import Response, get
+from litestar.di import NamedDependency
+
+from homeport.api.http import base_url
+from homeport.api.hub.openapi import describe
+from homeport.api.hub.requests import HubRequest
+from homeport.core.services import Services
+
+_DESCRIPTION = "description"
+
+
+@get("/openapi.json")
+async def get_description(request: HubRequest, services: NamedDependency[Services]) -> Response[bytes]:
+    """The description of this door as OpenAPI 3.1, with this server's address in it."""
+    server = base_url(services.settings, request.plain.scope)
+    body = msgspec.json.encode({**description_of(request.app), "servers": [{"url": server}]})
+    return Response(body, media_type="application/json")
+
+
+def description_of(app: Any) -> dict[str, Any]:
+    """The description of an application's routes, made at the first call."""
+    if _DESCRIPTION not in app.state:
+        app.state[_DESCRIPTION] = describe(app.routes)
+    found: dict[str, Any] = app.state[_DESCRIPTION]
+    return found
+
+
+handlers = [get_description]

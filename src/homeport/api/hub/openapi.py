@@ -1,0 +1,297 @@
+"""The description of the Hub door as OpenAPI 3.1, made from the routes, their structs and what `reference` tells.
+
+Every route under `/v2/` is in it; one that tells nothing of itself is an error, so that none is forgotten.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, get_origin
+
+import msgspec
+from litestar import Response
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Stream
+from litestar.routes import BaseRoute, HTTPRoute
+
+from homeport import __version__
+from homeport.api.hub.examples import example_of
+from homeport.api.hub.reference import OPT, Bearer, Reference, Section
+
+_SCHEMAS = "#/components/schemas/{name}"
+_SECURITY: Mapping[Bearer, list[dict[str, list[str]]]] = {
+    "needed": [{"bearer": []}],
+    "optional": [{}, {"bearer": []}],
+    "ignored": [],
+}
+
+# Paths by which older clients know what has a newer one.
+_FORMER = ("/v2/repositories/", "/v2/api_tokens")
+
+_INTRODUCTION = """\
+What a client of Docker Hub knows, on a host of your own.
+
+Get a bearer token from `POST /v2/auth/token` with a user name and a password or a personal access token, and send it
+along as `Authorization: Bearer …`. Paths work with and without a slash at their end. Lists come in pages with `next`
+and `previous` as absolute URLs. Operations marked *extension* are Homeport's own.
+
+Every answer says how many requests are left: `X-RateLimit-Limit`, `X-RateLimit-Remaining`, and `X-RateLimit-Reset`,
+a Unix time. Beyond the limit the status is 429, with `Retry-After` in seconds and `X-Retry-After` as a Unix time.
+"""
+
+_SECTIONS = {
+    Section.AUTHENTICATION: "From a password, a second factor or an access token to a bearer token.",
+    Section.ACCESS_TOKENS: "Secrets for programs, with scopes, an end and a switch. Each scope holds those below it: "
+    "`repo:admin`, `repo:write`, `repo:read`, `repo:public_read`.",
+    Section.AUDIT_LOGS: "What happened in an account, by whom and from where.",
+    Section.SETTINGS: "What members of an organization may pull, and other policies.",
+    Section.REPOSITORIES: "Repositories and their tags.",
+    Section.ORGANIZATIONS: "Organizations and their members.",
+    Section.GROUPS: "Teams of an organization. Docker's API calls them groups.",
+    Section.INVITES: "Asking people into an organization.",
+}
+
+_ERRORS = {
+    400: "What was sent cannot be right; `fields`, where there are any, says what is wrong with which.",
+    401: "No credentials, or none that are valid.",
+    403: "The caller may not do this.",
+    404: "There is no such thing, or the caller may not know of it.",
+    409: "It cannot be done in the present state of things.",
+    410: "It was there, and has ended.",
+    413: "The body is larger than any client needs.",
+    429: "Too many requests: come back after the time that the headers say.",
+    503: "Something that the answer depends on is away: send the request again later.",
+}
+
+_PARAMETERS = {
+    "account": "Name of an organization or a user.",
+    "domain": "Name of a domain.",
+    "group_name": "Name of a team.",
+    "id": "The UUID that the list shows.",
+    "name": "Name of the organization.",
+    "namespace": "Name of a user or an organization.",
+    "org_name": "Name of the organization.",
+    "repository": "Name of the repository, without its namespace.",
+    "tag": "Name of the tag.",
+    "username": "Name of a user.",
+    "uuid": "The UUID that the list shows.",
+}
+
+
+class Error(msgspec.Struct):
+    """What most operations answer with when they refuse; the text stands in `message`, in `detail`, or in both."""
+
+    message: str | msgspec.UnsetType = msgspec.UNSET
+    detail: str | msgspec.UnsetType = msgspec.UNSET
+    errinfo: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    login_2fa_token: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class FieldErrors(msgspec.Struct):
+    """What is wrong with which field."""
+
+    fields: dict[str, list[str]]
+    text: str
+
+
+class RateLimited(msgspec.Struct):
+    detail: str
+    error: bool
+
+
+class Status(msgspec.Struct):
+    """What the audit log answers with when it refuses; `code` is one of gRPC's."""
+
+    code: int
+    message: str
+    details: list[Any]
+    detail: str
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One method of one path."""
+
+    path: str
+    method: str
+    handler: HTTPRouteHandler
+    told: Reference
+
+    @property
+    def is_former(self) -> bool:
+        return self.path.startswith(_FORMER)
+
+    @property
+    def id(self) -> str:
+        """Unique; stays the same as long as the handler keeps its name."""
+        words = self.handler.handler_name.split("_")
+        name = words[0] + "".join(word.capitalize() for word in words[1:])
+        also = "" if self.method == "post" else {"head": "Head"}.get(self.method, "")
+        method = "ByGet" if self.method == "get" and self.told.body else also
+        return name + method + ("Former" if self.is_former else "")
+
+
+def describe(routes: Iterable[BaseRoute]) -> dict[str, Any]:
+    """The description, without the servers."""
+    operations = sorted(_operations(routes), key=_place)
+    schemas = _Schemas(operations)
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method] = _describe(operation, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Homeport",
+            "version": __version__,
+            "description": _INTRODUCTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "tags": [{"name": section, "description": text} for section, text in _SECTIONS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def _operations(routes: Iterable[BaseRoute]) -> Iterator[Operation]:
+    for route in routes:
+        if not isinstance(route, HTTPRoute) or not route.path.startswith("/v2/"):
+            continue
+        for handler in route.route_handlers:
+            for method in handler.http_methods:
+                if method != "OPTIONS":
+                    told = handler.opt.get(OPT)
+                    if not isinstance(told, Reference):
+                        raise TypeError(f"{handler.handler_name} tells nothing of itself: give it `**reference(…)`")
+                    yield Operation(route.path_format, method.lower(), handler, told)
+
+
+def _place(operation: Operation) -> tuple[Any, ...]:
+    sections = list(Section)
+    methods = ["get", "head", "post", "put", "patch", "delete"]
+    return (
+        operation.is_former,
+        sections.index(operation.told.section),
+        operation.told.is_extension,
+        operation.path,
+        methods.index(operation.method),
+    )
+
+
+class _Schemas:
+    """The schemas of all types that operations mention, each struct once."""
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        types: list[Any] = [Error, FieldErrors, RateLimited, Status]
+        for operation in operations:
+            types += [type_ for type_ in (_body(operation), _answer(operation)) if type_ is not None]
+            types += [query.type for query in operation.told.query]
+        self._types = types
+        self._schemas, self.components = msgspec.json.schema_components(types, ref_template=_SCHEMAS)
+
+    def of(self, type_: Any) -> Mapping[str, Any]:
+        return self._schemas[self._types.index(type_)]
+
+
+def _body(operation: Operation) -> Any:
+    field = operation.handler.parsed_data_field
+    return operation.told.body or (field.annotation if field else None)
+
+
+def _answer(operation: Operation) -> Any:
+    """The type of the body; None where there is none, or none that is JSON."""
+    if operation.told.answer is not None:
+        return operation.told.answer
+    annotation = operation.handler.parsed_return_field.annotation
+    is_bare = get_origin(annotation) in (Response, Stream) or annotation in (None, type(None), Stream, Response)
+    return None if is_bare else annotation
+
+
+def _describe(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+    told, handler = operation.told, operation.handler
+    description = " ".join((handler.fn.__doc__ or "").split("Raises:")[0].split())
+    described: dict[str, Any] = {
+        "tags": [told.section],
+        "operationId": operation.id,
+        "summary": _summary(handler.handler_name),
+        "description": f"{description}\n\n**Who may:** {told.permission}",
+        "x-permission": told.permission,
+        "x-extension": told.is_extension,
+        "security": _SECURITY[told.bearer],
+        "responses": _responses(operation, schemas),
+    }
+    if operation.is_former:
+        described["deprecated"] = True
+    if parameters := [*_path_parameters(operation.path), *_query_parameters(operation, schemas)]:
+        described["parameters"] = parameters
+    if (body := _body(operation)) is not None and operation.method != "get":
+        content = {"schema": schemas.of(body), "example": example_of(body)}
+        described["requestBody"] = {"required": True, "content": {"application/json": content}}
+    return described
+
+
+def _summary(handler_name: str) -> str:
+    words = handler_name.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": _PARAMETERS[name],
+            "schema": {"type": "string"},
+        }
+        for name in re.findall(r"\{(\w+)\}", path)
+    ]
+
+
+def _query_parameters(operation: Operation, schemas: _Schemas) -> list[dict[str, Any]]:
+    return [
+        {"name": query.name, "in": "query", "description": query.description, "schema": schemas.of(query.type)}
+        for query in operation.told.query
+    ]
+
+
+def _responses(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+    told, status = operation.told, operation.handler.status_code
+    answer = _answer(operation)
+    success: dict[str, Any] = {"description": HTTPStatus(status).phrase}
+    if operation.method != "head" and told.answer_media_type != "application/json":
+        success["content"] = {told.answer_media_type: {"schema": {"type": "string"}}}
+    elif operation.method != "head" and answer is not None:
+        success["content"] = {"application/json": {"schema": schemas.of(answer), "example": example_of(answer)}}
+    return {str(status): success, **{str(code): _error(operation, code, schemas) for code in _codes(operation)}}
+
+
+def _codes(operation: Operation) -> list[int]:
+    """Statuses of errors: what the handler tells, and what any request may meet."""
+    found = {*operation.told.errors, 400, 429, 503}
+    if _body(operation) is not None:
+        found.add(413)
+    return sorted(found)
+
+
+def _error(operation: Operation, code: int, schemas: _Schemas) -> dict[str, Any]:
+    response: dict[str, Any] = {"description": _ERRORS[code]}
+    if operation.method != "head":
+        content = {"application/json": {"schema": _error_schema(operation, code, schemas)}}
+        response["content"] = content
+        if code == 400 and operation.told.section is Section.AUTHENTICATION:
+            content["text/plain"] = {"schema": {"type": "string"}}
+    if code in (429, 503):
+        response["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+    return response
+
+
+def _error_schema(operation: Operation, code: int, schemas: _Schemas) -> Mapping[str, Any]:
+    if code == 429:
+        return schemas.of(RateLimited)
+    if operation.told.section is Section.AUDIT_LOGS:
+        return schemas.of(Status)
+    if code == 400:
+        return {"anyOf": [schemas.of(FieldErrors), schemas.of(Error)]}
+    return schemas.of(Error)
