@@ -1,9 +1,11 @@
 """The description that the server publishes of itself."""
 
+import re
 from typing import Any
 
 import pytest
 from jsonschema.validators import Draft202012Validator
+from markupsafe import escape
 
 from homeport.api.hub.reference import Section
 from tests.home import Home
@@ -84,3 +86,15 @@ def test_parameters_in_a_path_are_described(description: Description) -> None:
     for path, method, operation in operations(description):
         named = {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "path"}
         assert named == {part[1:-1] for part in path.split("/") if part.startswith("{")}, (path, method)
+
+
+def test_the_page_for_people_shows_every_operation_and_needs_nothing_from_elsewhere(
+    home: Home, description: Description
+) -> None:
+    answer = home.anonymous.get("/reference")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    for _, _, operation in operations(description):
+        assert f'id="{operation["operationId"]}"' in answer.text
+        assert escape(operation["x-permission"].split("`")[0]) in answer.text
+    assert not re.findall(r"<(?:script|link|img|iframe)\b|(?:src|href)=\"(?!#|/openapi\.json\")", answer.text)

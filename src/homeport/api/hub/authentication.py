@@ -68,6 +68,7 @@ async def log_in(request: HubRequest, services: NamedDependency[Services]) -> Lo
     exception_handlers=renderers(EXCHANGE_ERRORS),
     **reference(
         Section.AUTHENTICATION,
+        summary="Create access token",
         permission="Anybody who knows a user's password or personal access token.",
         errors=(401,),
         bearer="ignored",

@@ -1,4 +1,4 @@
-"""The description of this door: `/openapi.json`."""
+"""The description of this door: `/openapi.json` for programs, `/reference` for people."""
 
 from typing import Any
 
@@ -8,10 +8,17 @@ from litestar.di import NamedDependency
 
 from homeport.api.http import base_url
 from homeport.api.hub.openapi import describe
+from homeport.api.hub.reference_page import render
 from homeport.api.hub.requests import HubRequest
 from homeport.core.services import Services
 
 _DESCRIPTION = "description"
+
+# The page has no script and takes nothing from elsewhere.
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
 
 
 @get("/openapi.json")
@@ -22,6 +29,14 @@ async def get_description(request: HubRequest, services: NamedDependency[Service
     return Response(body, media_type="application/json")
 
 
+@get("/reference")
+async def get_reference(request: HubRequest, services: NamedDependency[Services]) -> Response[bytes]:
+    """The description as a page for people."""
+    server = base_url(services.settings, request.plain.scope)
+    page = render(description_of(request.app), server)
+    return Response(page.encode(), media_type="text/html", headers=_PAGE_HEADERS)
+
+
 def description_of(app: Any) -> dict[str, Any]:
     """The description of an application's routes, made at the first call."""
     if _DESCRIPTION not in app.state:
@@ -30,4 +45,4 @@ def description_of(app: Any) -> dict[str, Any]:
     return found
 
 
-handlers = [get_description]
+handlers = [get_description, get_reference]

@@ -25,7 +25,7 @@ _SECURITY: Mapping[Bearer, list[dict[str, list[str]]]] = {
     "ignored": [],
 }
 
-# Paths by which older clients know what has a newer one.
+# Paths by which older clients know what has a newer one. A GET with a body is a former way, too.
 _FORMER = ("/v2/repositories/", "/v2/api_tokens")
 
 _INTRODUCTION = """\
@@ -118,16 +118,14 @@ class Operation(msgspec.Struct, frozen=True):
 
     @property
     def is_former(self) -> bool:
-        return self.path.startswith(_FORMER)
+        return self.path.startswith(_FORMER) or (self.method == "get" and self.told.body is not None)
 
     @property
     def id(self) -> str:
         """Unique; stays the same as long as the handler keeps its name."""
         words = self.handler.handler_name.split("_")
         name = words[0] + "".join(word.capitalize() for word in words[1:])
-        also = "" if self.method == "post" else {"head": "Head"}.get(self.method, "")
-        method = "ByGet" if self.method == "get" and self.told.body else also
-        return name + method + ("Former" if self.is_former else "")
+        return name + ("Head" if self.method == "head" else "") + ("Former" if self.is_former else "")
 
 
 def describe(routes: Iterable[BaseRoute]) -> dict[str, Any]:
@@ -214,7 +212,7 @@ def _describe(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     described: dict[str, Any] = {
         "tags": [told.section],
         "operationId": operation.id,
-        "summary": _summary(handler.handler_name),
+        "summary": told.summary or _summary(handler.handler_name),
         "description": f"{description}\n\n**Who may:** {told.permission}",
         "x-permission": told.permission,
         "x-extension": told.is_extension,

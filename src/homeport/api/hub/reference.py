@@ -46,11 +46,13 @@ PAGES = (
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
     """What to tell of a handler.
 
-    `permission` is a sentence on who may call it. An extension is not Docker's. `body` and `answer` are types where the
-    handler's signature does not show them; `answer_media_type` is that of an answer which is not JSON.
+    `summary` is a title where the handler's name does not make a good one, `permission` a sentence on who may call it.
+    An extension is not Docker's. `body` and `answer` are types where the handler's signature does not show them;
+    `answer_media_type` is that of an answer which is not JSON.
     """
 
     section: Section
+    summary: str
     permission: str
     errors: tuple[int, ...]
     bearer: Bearer
@@ -66,6 +68,7 @@ def reference(
     *,
     permission: str,
     errors: Sequence[int] = (),
+    summary: str = "",
     bearer: Bearer = "needed",
     query: Sequence[Query] = (),
     body: Any = None,
@@ -76,6 +79,7 @@ def reference(
     """Keyword arguments of a handler that is to be in the reference."""
     told = Reference(
         section=section,
+        summary=summary,
         permission=permission,
         errors=tuple(errors),
         bearer=bearer,
