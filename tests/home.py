@@ -23,6 +23,7 @@ from homeport.names import RepositoryName
 from homeport.settings import Settings, load
 from homeport.storage.db import repositories as repository_rows
 from homeport.storage.db.records import AccessToken, OrganizationRole, Permission
+from tests.contract import check_answer
 from tests.postgres import free_port
 
 T = TypeVar("T")
@@ -213,7 +214,8 @@ class Home:
 
     def client(self, **headers: str) -> httpx.Client:
         """A client with these headers, closed with the rest."""
-        made = httpx.Client(base_url=self.url, headers=headers, timeout=30)
+        hooks = {"response": [check_answer]}
+        made = httpx.Client(base_url=self.url, headers=headers, timeout=30, event_hooks=hooks)
         self._clients.append(made)
         return made
 
