@@ -6,9 +6,10 @@ Its docstring becomes the description, its parameters and structs the schemas (`
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 OPT = "reference"
 
@@ -38,8 +39,8 @@ class Query(msgspec.Struct, frozen=True):
 
 
 PAGES = (
-    Query("page", "Number of the page, from 1.", int),
-    Query("page_size", "Entries on a page; more than 100 are cut to 100.", int),
+    Query("page", "Number of the page, from 1.", Annotated[int, Meta(ge=1)]),
+    Query("page_size", "Entries on a page; more than 100 are cut to 100.", Annotated[int, Meta(ge=1)]),
 )
 
 
@@ -61,6 +62,10 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     answer: Any
     answer_media_type: str
     is_extension: bool
+
+    def __deepcopy__(self, _memo: object) -> "Reference":
+        """Litestar copies what handlers carry; types with limits cannot be copied, and this need not be."""
+        return self
 
 
 def reference(
