@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help serve test lint format e2e conformance crash bench seed pins clean
+.PHONY: help serve test lint format e2e browser conformance crash bench seed pins clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,9 @@ format: $(VENV)/dev.stamp ## Format the code and mend what ruff can mend
 
 e2e: $(VENV)/dev.stamp ## A working day with docker, podman, buildah and skopeo (installs them where it may)
 	@tests/e2e/run $(ARGS)
+
+browser: $(VENV)/dev.stamp ## The pages for people in Chromium (installs it where it may)
+	@tests/browser/run $(ARGS)
 
 conformance: $(VENV)/dev.stamp ## The OCI conformance suite with every setting on (needs Go 1.24)
 	@tests/conformance/run
