@@ -297,6 +297,14 @@ def test_deleting_a_tag_keeps_the_manifest(client: httpx.Client, name: str) -> N
     assert client.get(f"/v2/{name}/manifests/{digest_of(content)}").content == content
 
 
+@pytest.mark.parametrize("tag", ["uploads", "list", "blobs", "manifests", "referrers", "tags", "latest.", "A" * 128])
+def test_a_tag_may_be_a_word_of_the_paths(client: httpx.Client, name: str, tag: str) -> None:
+    content = push_image(client, name, tag, text="words")
+    assert client.get(f"/v2/{name}/manifests/{tag}").content == content
+    assert client.get(f"/v2/{name}/tags/list").json()["tags"] == [tag]
+    assert client.delete(f"/v2/{name}/manifests/{tag}").status_code == 202
+
+
 def test_pages_of_tags_are_the_set_in_byte_order(client: httpx.Client, name: str) -> None:
     tags = ["a", "a-b", "a.b", "B", "_x", "0", "a0", "latest"]
     push_image(client, name, *tags)

@@ -159,7 +159,7 @@ class Registry:
 
 def _route(path: str) -> tuple[str, str, str] | None:
     """Kind of the thing, name of the repository, and which thing."""
-    if (match := _ITEM.fullmatch(path)) and match[3] != "uploads":
+    if (match := _ITEM.fullmatch(path)) and (match[2], match[3]) != ("blobs", "uploads"):
         return match[2], match[1], match[3]
     if match := _UPLOAD.fullmatch(path):
         upload = match[2]
