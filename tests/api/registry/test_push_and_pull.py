@@ -81,30 +81,46 @@ def test_a_manifest_that_the_client_has_is_not_sent_again(client: httpx.Client, 
         ("bytes=100-", 416, 0, 0),
         ("bytes=5-4", 416, 0, 0),
         ("bytes=-0", 416, 0, 0),
+        ("Bytes=0-9", 206, 0, 10),
         ("bytes=0-1,5-6", 200, 0, 100),
         ("lines=0-9", 200, 0, 100),
         ("bytes=abc", 200, 0, 100),
     ],
 )
-def test_ranges_of_a_blob(client: httpx.Client, name: str, header: str, status: int, start: int, stop: int) -> None:
-    content = bytes(range(100))
-    digest = push_blob(client, name, content)
-    answer = client.get(f"/v2/{name}/blobs/{digest}", headers={"range": header})
-    assert answer.status_code == status
-    if status == 206:
-        assert answer.headers["content-range"] == f"bytes {start}-{stop - 1}/100"
-    if status == 416:
-        assert answer.headers["content-range"] == "bytes */100"
-    else:
-        assert answer.content == content[start:stop]
+def test_ranges_of_blobs_and_manifests(
+    client: httpx.Client, name: str, header: str, status: int, start: int, stop: int
+) -> None:
+    blob = bytes(range(100))
+    manifest = index_manifest().ljust(100)
+    put_manifest(client, name, "ranges", manifest, OCI_INDEX)
+    for content, path in ((blob, f"blobs/{push_blob(client, name, blob)}"), (manifest, "manifests/ranges")):
+        url = f"/v2/{name}/{path}"
+        answer = client.get(url, headers={"range": header})
+        assert answer.status_code == status
+        assert answer.headers["docker-content-digest"] == digest_of(content)
+        assert answer.headers["accept-ranges"] == "bytes"
+        if status == 206:
+            assert answer.headers["content-range"] == f"bytes {start}-{stop - 1}/100"
+            assert int(answer.headers["content-length"]) == stop - start
+        if status == 416:
+            assert answer.headers["content-range"] == "bytes */100"
+        else:
+            assert answer.content == content[start:stop]
+        head = client.head(url, headers={"range": header})  # RFC 9110 §14.2: ranges are for GET
+        assert (head.status_code, head.headers["content-length"]) == (200, "100")
 
 
 def test_a_range_counts_only_for_the_content_that_the_client_knows(client: httpx.Client, name: str) -> None:
-    digest = push_blob(client, name, b"0123456789")
-    url, wanted = f"/v2/{name}/blobs/{digest}", {"range": "bytes=0-1"}
-    assert client.get(url, headers=wanted | {"if-range": f'"{digest}"'}).content == b"01"
-    assert client.get(url, headers=wanted | {"if-range": '"older"'}).content == b"0123456789"
-    assert client.get(url, headers={"if-match": '"older"'}).status_code == 412
+    blob, manifest = b"0123456789", index_manifest().ljust(100)
+    put_manifest(client, name, "known", manifest, OCI_INDEX)
+    for content, path in ((blob, f"blobs/{push_blob(client, name, blob)}"), (manifest, "manifests/known")):
+        url, wanted, etag = f"/v2/{name}/{path}", {"range": "bytes=0-1"}, f'"{digest_of(content)}"'
+        assert client.get(url, headers=wanted | {"if-range": etag}).content == content[:2]
+        assert client.get(url, headers=wanted | {"if-range": '"older"'}).content == content
+        assert client.get(url, headers={"if-match": f'"older", {etag}'}).status_code == 200
+        refused = client.get(url, headers={"if-match": '"older"'})
+        assert (refused.status_code, refused.content) == (412, b"")
+        assert refused.headers["docker-content-digest"] == digest_of(content)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

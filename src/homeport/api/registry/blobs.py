@@ -1,15 +1,13 @@
 """OCI Distribution Spec §Pulling blobs, §Deleting blobs; RFC 9110 §14 on ranges."""
 
-import re
-
 from homeport.api.http import Headers
 from homeport.api.registry.exchange import API_VERSION, Exchange, matches_etag
+from homeport.api.registry.ranges import content_range, wanted_range
 from homeport.core import blobs
 from homeport.errors import StoreUnavailable
 from homeport.names import Digest
 from homeport.storage.db.records import Blob
 
-_RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{1,18})?|-(\d{1,18}))")
 _PATHSEND = "http.response.pathsend"
 
 
@@ -31,36 +29,14 @@ async def get(exchange: Exchange, item: str) -> None:
         await exchange.answer(412, headers)
         return
     headers.append((b"content-type", b"application/octet-stream"))
-    wanted = _wanted(exchange, blob)
+    wanted = wanted_range(request, size_bytes=blob.size_bytes, etag=blob.digest)
     if wanted is None:
         headers.append((b"content-length", str(blob.size_bytes).encode()))
         await _send_whole(exchange, blob, headers)
     elif not wanted:
-        await exchange.answer(416, [*headers, (b"content-range", f"bytes */{blob.size_bytes}".encode())])
+        await exchange.answer(416, [*headers, content_range(wanted, blob.size_bytes)])
     else:
         await _send_range(exchange, blob, headers, wanted)
-
-
-def _wanted(exchange: Exchange, blob: Blob) -> range | None:
-    """The bytes that a request asks for: None for all of them, an empty range if there are no such bytes.
-
-    Several ranges at once are answered with the whole blob, as the RFC allows: no client of registries asks for them,
-    and long lists of them have served as an attack.
-    """
-    header = exchange.request.header(b"range")
-    condition = exchange.request.header(b"if-range")
-    match = _RANGE.fullmatch(header.replace(" ", ""))
-    if match is None or (condition and condition.strip('"') != blob.digest):
-        return None
-    first, last, suffix = match.groups()
-    size = blob.size_bytes
-    if suffix is not None:
-        return range(max(0, size - int(suffix)), size)
-    start = int(first)
-    stop = min(int(last) + 1, size) if last is not None else size
-    if last is not None and int(last) < start:
-        return range(0)
-    return range(start, stop) if start < stop else range(0)
 
 
 async def _send_whole(exchange: Exchange, blob: Blob, headers: Headers) -> None:
@@ -79,16 +55,8 @@ async def _send_whole(exchange: Exchange, blob: Blob, headers: Headers) -> None:
 
 
 async def _send_range(exchange: Exchange, blob: Blob, headers: Headers, wanted: range) -> None:
-    content_range = f"bytes {wanted.start}-{wanted.stop - 1}/{blob.size_bytes}"
-    headers = [
-        *headers,
-        (b"content-range", content_range.encode()),
-        (b"content-length", str(len(wanted)).encode()),
-    ]
-    if exchange.request.method == "HEAD":
-        await exchange.answer(206, headers)
-    else:
-        await _stream(exchange, blob, 206, headers, wanted)
+    length = (b"content-length", str(len(wanted)).encode())
+    await _stream(exchange, blob, 206, [*headers, content_range(wanted, blob.size_bytes), length], wanted)
 
 
 async def _stream(exchange: Exchange, blob: Blob, status: int, headers: Headers, wanted: range) -> None:

@@ -1,6 +1,7 @@
-"""OCI Distribution Spec §Pulling manifests, §Pushing manifests, §Deleting manifests and tags."""
+"""OCI Distribution Spec §Pulling manifests, §Pushing manifests, §Deleting manifests and tags; RFC 9110 on ranges."""
 
 from homeport.api.registry.exchange import Exchange, matches_etag
+from homeport.api.registry.ranges import content_range, wanted_range
 from homeport.core import manifests
 from homeport.core.manifest_parsing import SIZE_LIMIT
 from homeport.errors import BodyTooLarge, FieldInvalid, ManifestTooLarge
@@ -22,12 +23,24 @@ async def get(exchange: Exchange, item: str) -> None:
         (b"content-type", manifest.media_type.encode("latin-1")),
         (b"docker-content-digest", digest),
         (b"etag", b'"' + digest + b'"'),
+        (b"accept-ranges", b"bytes"),
     ]
     if (tags := request.header(b"if-none-match")) and matches_etag(tags, manifest.digest):
         await exchange.answer(304, headers[1:])
         return
-    headers.append((b"content-length", str(len(manifest.content)).encode()))
-    await exchange.answer(200, headers, manifest.content)
+    if (tags := request.header(b"if-match")) and not matches_etag(tags, manifest.digest):
+        await exchange.answer(412, headers[1:])
+        return
+    size = len(manifest.content)
+    wanted = wanted_range(request, size_bytes=size, etag=manifest.digest)
+    if wanted is None:
+        headers.append((b"content-length", str(size).encode()))
+        await exchange.answer(200, headers, manifest.content)
+    elif wanted:
+        headers.append(content_range(wanted, size))
+        await exchange.answer(206, headers, manifest.content[wanted.start : wanted.stop])
+    else:
+        await exchange.answer(416, [*headers[1:], content_range(wanted, size)])
 
 
 async def put(exchange: Exchange, item: str) -> None:
