@@ -8,6 +8,7 @@ remembered of the account at once, the others read those rows every half second.
 anew, and is refused.
 """
 
+import asyncio
 import hashlib
 import time
 from collections import OrderedDict, defaultdict
@@ -93,6 +94,7 @@ class Authenticator:
         window_s = settings.login_attempts_window
         self._accounts = AttemptLimiter(attempts=settings.login_attempts_per_account, window_s=window_s)
         self._addresses = AttemptLimiter(attempts=settings.login_attempts_per_address, window_s=window_s)
+        self._password_turns = asyncio.Semaphore(passwords.THREADS)
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
         self._of_account: defaultdict[int | None, set[bytes]] = defaultdict(set)
         self._revocations_seen: dict[int, None] = {}
@@ -110,22 +112,24 @@ class Authenticator:
             TooManyAttempts
         """
         name = name.lower()
-        if blocked_s := self._addresses.blocked_for_s(address):
-            raise TooManyAttempts(blocked_s)
+        _refuse_if_blocked(self._addresses, address)
         if secret.startswith(access_tokens.PREFIX):
             credential = await self._log_in_by_token(name, secret)
         else:
-            credential = await self._log_in_by_password(name, secret)
+            # A name is locked whether it exists or not. Its access tokens go on working: nobody can guess those, and
+            # a stranger's guesses must not stop a team's pipelines.
+            _refuse_if_blocked(self._accounts, name)
+            async with self._password_turns:
+                # Asked again when its turn has come: guesses that arrive at once are as few as those one by one.
+                _refuse_if_blocked(self._addresses, address)
+                _refuse_if_blocked(self._accounts, name)
+                credential = await self._log_in_by_password(name, secret)
         if credential is None:
             self._addresses.failed(address)
             raise CredentialsInvalid
         return credential
 
     async def _log_in_by_password(self, name: str, password: str) -> Credential | None:
-        # A name is locked whether it exists or not. Its access tokens go on working: nobody can guess those, and
-        # a stranger's guesses must not stop a team's pipelines.
-        if blocked_s := self._accounts.blocked_for_s(name):
-            raise TooManyAttempts(blocked_s)
         async with self._db.read() as tx:
             account = await rows.get(tx, name)
         is_right = await passwords.verify_password(password, account.password_hash if account else None)
@@ -304,6 +308,12 @@ class Authenticator:
             if revocation.id not in self._revocations_seen:
                 self.forget(revocation.account_id)
         self._revocations_seen = dict.fromkeys(revocation.id for revocation in revocations)
+
+
+def _refuse_if_blocked(limiter: AttemptLimiter, key: str) -> None:
+    """Raises: TooManyAttempts."""
+    if blocked_s := limiter.blocked_for_s(key):
+        raise TooManyAttempts(blocked_s)
 
 
 async def _bound_credential(tx: Transaction, claims: Mapping[str, Any]) -> Credential:

@@ -1,4 +1,4 @@
-"""Passwords: argon2id at OWASP's parameters (19 MiB, two passes), in a pool of two threads.
+"""Passwords: argon2id at OWASP's parameters (19 MiB, two passes), in a small pool of threads.
 
 The pool is small on purpose: logins queue, and leave the processor to everything else.
 """
@@ -18,12 +18,14 @@ LENGTH_LIMIT = 1024
 
 LENGTH_MINIMUM = 8
 
+THREADS = 2
+
 _hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
 
 
 @functools.cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(2, thread_name_prefix="argon2")
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="argon2")
 
 
 # A forked server process must not wait for threads that only its parent has.

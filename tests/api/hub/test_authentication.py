@@ -1,11 +1,17 @@
 import base64
 import json
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.home import PASSWORD, Home, User
+from homeport.core import passwords
+from homeport.core.services import Services
+from homeport.errors import NotAuthenticated
+from tests.home import PASSWORD, Home, User, unique
 
 LOGIN = "/v2/users/login"
 EXCHANGE = "/v2/auth/token"
@@ -97,6 +103,44 @@ def test_too_many_wrong_passwords_lock_the_name(home: Home) -> None:
         assert 0 < wait_s <= home.settings.login_attempts_window
         assert abs(int(answer.headers["x-retry-after"]) - time.time() - wait_s) < 5
         assert "too many failed login attempts" in answer.json()["detail"]
+
+
+def test_guesses_at_once_are_no_more_than_guesses_one_by_one(home: Home) -> None:
+    name = home.user().name
+    limit = home.settings.login_attempts_per_account
+
+    def guess(number: int) -> int:
+        body = {"username": name, "password": f"guess {number}"}
+        return httpx.post(f"{home.url}{LOGIN}", json=body, timeout=30).status_code
+
+    with ThreadPoolExecutor(3 * limit) as pool:
+        statuses = Counter(pool.map(guess, range(3 * limit)))
+    assert set(statuses) == {401, 429}
+    assert statuses[401] < limit + passwords.THREADS  # the last ones may be at work together
+
+
+@pytest.mark.parametrize(("secret", "hashes"), [("wrong", 1), ("dckr_pat_" + "x" * 27, 0)])
+def test_an_unknown_name_costs_the_same_hash_as_a_known_one(
+    home: Home, monkeypatch: pytest.MonkeyPatch, secret: str, hashes: int
+) -> None:
+    verify, verified = passwords._verify, []
+
+    def counted(password: str, password_hash: str) -> bool:
+        verified.append(password_hash.rpartition("$")[0].rpartition("$")[0])  # the parameters, without salt and hash
+        return verify(password, password_hash)
+
+    monkeypatch.setattr(passwords, "_verify", counted)
+    shut = home.user()
+    home.deactivate(shut)
+    for name in (home.user().name, home.organization(home.user()), shut.name, unique("nobody")):
+
+        async def log_in(services: Services, name: str = name) -> None:
+            with pytest.raises(NotAuthenticated):
+                await services.authenticator.log_in(name, secret, address="127.0.0.1")
+
+        home.run(log_in)
+    assert len(verified) == 4 * hashes
+    assert len(set(verified)) == hashes
 
 
 def test_a_login_is_not_stopped_by_the_token_that_has_expired(home: Home) -> None:
