@@ -23,6 +23,7 @@ _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 LABEL_LENGTH_LIMIT = 100
 SCOPES_LIMIT = 16
 USER_AGENT_LENGTH_LIMIT = 512
+TIME_LENGTH_LIMIT = 64
 TOKENS_LIMIT = 1000
 """Tokens of one account; disabled and expired ones count."""
 
@@ -182,9 +183,10 @@ def _moment(text: str | None) -> datetime | None:
         return None
     problem = {"expires_at": ["Must be an RFC 3339 time in the future, e.g. 2030-01-31T12:00:00Z."]}
     try:
-        moment = msgspec.convert(text, datetime)
-    except msgspec.ValidationError:
+        # The text is echoed ever after, so it has an end.
+        moment = msgspec.convert(text[:TIME_LENGTH_LIMIT], datetime)
+        if len(text) > TIME_LENGTH_LIMIT or moment.tzinfo is None or moment <= utcnow():
+            raise FieldInvalid(problem, "invalid expires_at")
+        return moment.astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError):  # beyond the year 9999 in UTC
         raise FieldInvalid(problem, "invalid expires_at") from None
-    if moment.tzinfo is None or moment <= utcnow():
-        raise FieldInvalid(problem, "invalid expires_at")
-    return moment.astimezone(UTC)

@@ -135,6 +135,9 @@ def test_a_page_is_a_positive_whole_number(home: Home, parameter: str, value: st
         ({"expires_at": "tomorrow"}, "expires_at"),
         ({"expires_at": "2001-01-01T00:00:00Z"}, "expires_at"),
         ({"expires_at": 5}, "expires_at"),
+        ({"expires_at": "2100-01-01T00:00:00"}, "expires_at"),
+        ({"expires_at": "9999-12-31T23:59:59-01:00"}, "expires_at"),
+        ({"expires_at": "2100-01-01T00:00:00." + "1" * 60 + "Z"}, "expires_at"),
     ],
 )
 def test_a_wrong_field_is_named(home: Home, fields: dict[str, Any], wrong: str) -> None:
