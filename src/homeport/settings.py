@@ -4,10 +4,12 @@ Each field is documented here and nowhere else; `docs/configuration.md` is compa
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -15,6 +17,7 @@ from msgspec import Meta
 PREFIX = "HOMEPORT_"
 CONFIG_VARIABLE = "HOMEPORT_CONFIG"
 _NOT_SETTINGS = {CONFIG_VARIABLE, "HOMEPORT_FAULT_POINT"}
+_PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+")
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -171,8 +174,19 @@ def _check_urls(settings: Settings, origin: Mapping[str, str]) -> None:
         raise SettingsError(f"{origin['public_url']}: public_url has to begin with http:// or https://")
     if settings.public_url.endswith("/"):
         raise SettingsError(f"{origin['public_url']}: public_url has to end without a slash")
+    if settings.public_url and not _PUBLIC_URL.fullmatch(settings.public_url):
+        raise SettingsError(
+            f"{origin['public_url']}: public_url has to be a scheme and a host: https://hub.example.com"
+        )
     if settings.database_url and not settings.database_url.startswith(("postgresql://", "postgres://")):
         raise SettingsError(f"{origin['database_url']}: database_url has to begin with postgresql://")
+    try:
+        _ = urlsplit(settings.database_url).port
+    except ValueError:
+        # Without what was read: it may be a part of a password that holds a slash or an @ as it is.
+        raise SettingsError(
+            f"{origin['database_url']}: database_url cannot be read; odd characters in a password have to be encoded"
+        ) from None
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -194,12 +194,63 @@ def test_uploads_that_nobody_goes_on_with_are_swept(tmp_path: Path, monkeypatch:
         ({"HOMEPORT_PORT": "no"}, "HOMEPORT_PORT"),
         ({"HOMEPORT_NO_SUCH": "1"}, "unknown setting"),
         ({"HOMEPORT_DATABASE_URL": "postgresql://postgres@127.0.0.1:1/x"}, "database"),
+        ({"HOMEPORT_DATABASE_URL": "postgresql://127.0.0.1/x?sslmode=odd"}, "sslmode"),
         ({"HOMEPORT_ADMIN_PASSWORD": "short"}, "8 to"),
+        ({"HOMEPORT_HOST": "256.1.1.1"}, "cannot listen"),
+        ({"HOMEPORT_HOST": "203.0.113.1"}, "cannot listen"),
+        ({"HOMEPORT_DATA": "/dev/null"}, "cannot make the data folder"),
+        ({"HOMEPORT_DATA": "/proc/homeport"}, "cannot make the data folder"),
     ],
 )
 def test_what_stops_the_start_is_said_in_a_line(tmp_path: Path, variables: dict[str, str], words: str) -> None:
+    stopped(words, **{"HOMEPORT_DATA": str(tmp_path / "hub"), "HOMEPORT_PORT": str(free_port()), **variables})
+
+
+def test_a_blob_folder_that_is_none_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "blobs").touch()
+    stopped("blob store", HOMEPORT_DATA=str(tmp_path), HOMEPORT_PORT=str(free_port()))
+
+
+def test_a_port_that_is_taken_stops_the_start(tmp_path: Path) -> None:
+    with serving(tmp_path / "hub") as (url, _):
+        port = url.rpartition(":")[2]
+        stopped("cannot listen", HOMEPORT_DATA=str(tmp_path / "other"), HOMEPORT_PORT=port)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_name_and_port_0_become_an_address(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "homeport", "serve", "--host", "localhost", "--port", "0"]
+    process = subprocess.Popen(
+        [*command, "--data", str(tmp_path / "hub")], env=clean_environment(), stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[3].rstrip(",")
+        wait_until_ready(url, process)  # type: ignore[arg-type]  # text or bytes is all the same to it
+        assert not url.endswith(":0")
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def test_links_and_challenges_are_built_from_the_public_url(tmp_path: Path) -> None:
+    public = "https://hub.example.com"
+    with running_server(tmp_path / "hub", HOMEPORT_PUBLIC_URL=public) as url, httpx.Client(base_url=url) as client:
+        challenge = client.get("/v2/").headers["www-authenticate"]
+        assert challenge == f'Bearer realm="{public}/token",service="hub.example.com"'
+        login = client.post("/v2/users/login", json={"username": "admin", "password": ADMIN_PASSWORD}).json()
+        client.headers["authorization"] = f"Bearer {login['token']}"
+        for label in "ab":
+            client.post("/v2/access-tokens", json={"token_label": label, "scopes": ["repo:read"]})
+        pages = [client.get(f"/v2/access-tokens?page_size=1&page={page}").json() for page in (1, 2)]
+        assert pages[0]["next"] == f"{public}/v2/access-tokens?page=2&page_size=1"
+        assert pages[1]["previous"] == f"{public}/v2/access-tokens?page=1&page_size=1"
+
+
+def stopped(words: str, **variables: str) -> None:
+    """`homeport serve` with these settings ends with a line that has these words."""
     done = subprocess.run(
-        [sys.executable, "-m", "homeport", "serve", "--data", str(tmp_path / "hub")],
+        [sys.executable, "-m", "homeport", "serve"],
         env=clean_environment(**variables),
         capture_output=True,
         text=True,

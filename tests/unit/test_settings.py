@@ -33,6 +33,11 @@ def test_a_flag_beats_a_variable_beats_the_file(tmp_path: Path) -> None:
         ({"HOMEPORT_DEFAULT_PRIVACY": "secret"}, ["HOMEPORT_DEFAULT_PRIVACY", "secret"]),
         ({"HOMEPORT_PUBLIC_URL": "hub.example.com"}, ["HOMEPORT_PUBLIC_URL", "http"]),
         ({"HOMEPORT_PUBLIC_URL": "https://hub.example.com/"}, ["HOMEPORT_PUBLIC_URL", "slash"]),
+        ({"HOMEPORT_PUBLIC_URL": "https:/hub.example.com"}, ["HOMEPORT_PUBLIC_URL", "http"]),
+        ({"HOMEPORT_PUBLIC_URL": "https://hub.example.com/hub"}, ["HOMEPORT_PUBLIC_URL", "host"]),
+        ({"HOMEPORT_PUBLIC_URL": 'https://hub"'}, ["HOMEPORT_PUBLIC_URL", "host"]),
+        ({"HOMEPORT_DATABASE_URL": "postgresql://u:p@h:port/x"}, ["HOMEPORT_DATABASE_URL", "cannot be read"]),
+        ({"HOMEPORT_DATABASE_URL": "postgresql://h:99999/x"}, ["HOMEPORT_DATABASE_URL", "cannot be read"]),
         ({"HOMEPORT_DATABASE_URL": "mysql://x"}, ["HOMEPORT_DATABASE_URL", "postgresql://"]),
         ({"HOMEPORT_CONFIG": "/nowhere/homeport.toml"}, ["HOMEPORT_CONFIG", "cannot read"]),
     ],
@@ -55,4 +60,7 @@ def test_a_wrong_file_is_named(tmp_path: Path) -> None:
 def test_a_password_is_not_printed() -> None:
     with pytest.raises(SettingsError) as caught:
         load({"HOMEPORT_ADMIN_PASSWORD": "hunter2"}, admin_password=7)
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(SettingsError) as caught:
+        load({"HOMEPORT_DATABASE_URL": "postgresql://homeport:hunter2/3@127.0.0.1/homeport"})
     assert "hunter2" not in str(caught.value)

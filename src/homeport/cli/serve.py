@@ -3,13 +3,16 @@
 import asyncio
 import ctypes
 import os
+import socket
 import sys
 from pathlib import Path
 
 import msgspec
 
+from homeport.cli.output import CommandError
 from homeport.core.setup import ADMIN, Prepared, prepare
 from homeport.settings import PREFIX, Settings, load
+from homeport.storage.blobs.filesystem import FilesystemStore
 from homeport.storage.db.engine import open_database
 from homeport.storage.db.migrate import migrate
 
@@ -25,10 +28,31 @@ def serve(
     workers: int | None = None,
 ) -> None:
     """Set up the data folder and the database if needed, then serve until SIGTERM."""
-    settings = load(host=host, port=port, data=data, workers=workers)
+    settings = _with_free_address(load(host=host, port=port, data=data, workers=workers))
     done = asyncio.run(set_up(settings))
     _greet(settings, done.prepared)
     _run(settings)
+
+
+def _with_free_address(settings: Settings) -> Settings:
+    """The settings with an address that can be listened on: a host's name looked up, port 0 turned into a free one.
+
+    The server by itself would share a port with another that listens there (SO_REUSEPORT): each would get a part of
+    the requests, and nobody would be told.
+
+    Raises:
+        CommandError
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            host, port = probe.getsockname()[:2]
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "no such host"
+        raise CommandError(f"cannot listen on {settings.host}, port {settings.port}: {reason}") from None
+    return msgspec.structs.replace(settings, host=host, port=port)
 
 
 class SetUp(msgspec.Struct, frozen=True):
@@ -37,8 +61,17 @@ class SetUp(msgspec.Struct, frozen=True):
 
 
 async def set_up(settings: Settings) -> SetUp:
-    """Make the data folder, the schema, keys and administrator; whatever is there stays."""
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make the data folder, the schema, keys and administrator; whatever is there stays.
+
+    Raises:
+        CommandError: there can be no such folder.
+        DatabaseUnavailable, StoreUnavailable, SchemaTooNewError
+    """
+    try:
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"cannot make the data folder {settings.data}: {error.strerror}") from None
+    await asyncio.to_thread(FilesystemStore(settings.blobs_path).prepare)
     is_migrated = await migrate(settings)
     db = await open_database(settings)
     try:

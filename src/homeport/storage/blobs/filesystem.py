@@ -70,12 +70,17 @@ class FilesystemStore:
         self._progress: OrderedDict[str, _Progress] = OrderedDict()
 
     def prepare(self) -> None:
-        """Make the folders; safe to repeat. 256 of them, so that none grows beyond what file systems like."""
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not (self._root / "ff").is_dir():
-            for number in range(256):
-                (self._root / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
-            _sync_folder(self._root)
+        """Make the folders; safe to repeat. 256 of them, so that none grows beyond what file systems like.
+
+        Raises:
+            StoreUnavailable
+        """
+        with _explained("folders"):
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not (self._root / "ff").is_dir():
+                for number in range(256):
+                    (self._root / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
+                _sync_folder(self._root)
 
     async def begin(self, upload: str) -> None:
         with _explained(upload):

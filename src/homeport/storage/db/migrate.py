@@ -48,7 +48,8 @@ async def is_current(settings: Settings) -> bool:
                 return _sqlite_version(connection) == HEAD
         except sqlite3.Error as error:
             raise DatabaseUnavailable(str(error)) from error
-    from homeport.storage.db.postgres import PostgresDatabase  # noqa: PLC0415 - an extra: not needed for SQLite
+    _asyncpg()
+    from homeport.storage.db.postgres import PostgresDatabase  # noqa: PLC0415
 
     database = await PostgresDatabase.open(settings.database_url)
     try:
@@ -61,13 +62,13 @@ async def is_current(settings: Settings) -> bool:
 
 
 def _migrate_sqlite(path: Path) -> bool:
-    if not path.exists():
-        # The database holds secrets: never readable by others, not even for the moment after its creation.
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     try:
+        if not path.exists():
+            # The database holds secrets: never readable by others, not even for the moment after its creation.
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
         with contextlib.closing(sqlite3.connect(path)) as connection:
             version = _sqlite_version(connection)
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         raise DatabaseUnavailable(str(error)) from error
     if version == HEAD:
         return False
@@ -93,11 +94,10 @@ def _sqlite_version(connection: sqlite3.Connection) -> str | None:
 
 
 async def _migrate_postgres(url: str) -> bool:
-    import asyncpg  # noqa: PLC0415 - an extra: not needed for SQLite
-
+    asyncpg = _asyncpg()
     try:
         connection = await asyncpg.connect(url)
-    except (OSError, asyncpg.PostgresError) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise DatabaseUnavailable(str(error)) from error
     try:
         await connection.execute("select pg_advisory_lock($1)", _LOCK)
@@ -108,8 +108,8 @@ async def _migrate_postgres(url: str) -> bool:
 
         from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
 
-        address = url.partition("://")[2]
-        engine = create_async_engine(f"postgresql+asyncpg://{address}")
+        # The driver reads the URL, as it does for the server: SQLAlchemy takes other parameters (no `sslmode`).
+        engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url))
         try:
             async with engine.begin() as migrating:
                 await migrating.run_sync(_upgrade)
@@ -118,6 +118,19 @@ async def _migrate_postgres(url: str) -> bool:
         return True
     finally:
         await connection.close()
+
+
+def _asyncpg() -> Any:
+    """The driver of PostgreSQL: an extra, not needed for SQLite.
+
+    Raises:
+        DatabaseUnavailable
+    """
+    try:
+        import asyncpg  # noqa: PLC0415
+    except ImportError:
+        raise DatabaseUnavailable("PostgreSQL needs the extra `postgres`: install homeport[postgres]") from None
+    return asyncpg
 
 
 def _upgrade(connection: Any) -> None:
