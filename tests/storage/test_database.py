@@ -1,7 +1,7 @@
 """The typed transaction, on both databases."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from homeport.settings import Settings
 from homeport.storage.db.database import Database, Transaction, from_microseconds, to_microseconds
 from homeport.storage.db.engine import open_database
 from homeport.storage.db.migrate import HEAD, is_current, migrate
+from tests.home import settings_of
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -234,6 +235,12 @@ def test_migrating_twice_does_nothing_more(empty_settings: Settings) -> None:
         assert await is_current(empty_settings)
 
     asyncio.run(run())
+
+
+def test_the_url_takes_the_parameters_of_the_driver(tmp_path: Path, new_database: Callable[[str], str]) -> None:
+    settings = settings_of(tmp_path, new_database("postgres") + "?sslmode=disable&application_name=mine")
+    assert asyncio.run(migrate(settings))
+    assert asyncio.run(is_current(settings))
 
 
 def test_two_that_migrate_at_once_agree(empty_settings: Settings) -> None:
