@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -188,8 +189,16 @@ def stray(settings: Settings) -> None:
     (settings.blobs_path / "ab" / f"{'ab' * 16}.sha256-{'0' * 64}").write_bytes(b"stray")
 
 
+def unreadable(settings: Settings) -> None:
+    path = a_blob(settings)
+    path.unlink()
+    path.symlink_to(path)
+
+
 DAMAGES: dict[str, tuple[Callable[[Settings], None], str]] = {
     "a file is gone": (lambda settings: a_blob(settings).unlink(), "blob-missing"),
+    "a folder is gone": (lambda settings: shutil.rmtree(a_blob(settings).parent), "blob-missing"),
+    "a file that cannot be read": (unreadable, "blob-unreadable"),
     "a byte is flipped": (flip, "blob-content"),
     "a file is cut short": (cut, "blob-size"),
     "a file nobody knows": (stray, "object-unknown"),

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from homeport.core.services import Services
-from homeport.errors import BlobUnknown
+from homeport.errors import BlobUnknown, StoreUnavailable
 from homeport.names import Digest
 from homeport.storage.db import blobs as blob_rows
 from homeport.storage.db import integrity as rows
@@ -67,20 +67,26 @@ async def _check_blobs(services: Services, *, is_fast: bool) -> AsyncIterator[Fi
 
 
 async def _blob_problem(services: Services, blob: Blob, *, is_fast: bool) -> tuple[str, str] | None:
+    try:
+        return await _content_problem(services, blob, is_fast=is_fast)
+    except BlobUnknown:
+        return "blob-missing", f"no bytes under {blob.storage_key}"
+    except StoreUnavailable as error:  # a bad sector must not hide what else is wrong
+        return "blob-unreadable", f"{blob.storage_key}: {error}"
+
+
+async def _content_problem(services: Services, blob: Blob, *, is_fast: bool) -> tuple[str, str] | None:
     size = await services.blobs.stored_size(blob.storage_key)
     if size is None:
-        return "blob-missing", f"no bytes under {blob.storage_key}"
+        raise BlobUnknown(blob.storage_key)
     if size != blob.size_bytes:
         return "blob-size", f"{size} bytes instead of {blob.size_bytes}"
     if is_fast:
         return None
     digest = Digest(blob.digest)
     hasher = hashlib.new(digest.algorithm)
-    try:
-        async for chunk in services.blobs.read(blob.storage_key):
-            await asyncio.to_thread(hasher.update, chunk)
-    except BlobUnknown:
-        return "blob-missing", f"no bytes under {blob.storage_key}"
+    async for chunk in services.blobs.read(blob.storage_key):
+        await asyncio.to_thread(hasher.update, chunk)
     return None if hasher.hexdigest() == digest.hex else ("blob-content", "the bytes are others")
 
 

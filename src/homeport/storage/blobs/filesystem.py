@@ -77,9 +77,10 @@ class FilesystemStore:
         """
         with _explained("folders"):
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not (self._root / "ff").is_dir():
-                for number in range(256):
-                    (self._root / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
+            missing = {f"{number:02x}" for number in range(256)} - set(os.listdir(self._root))
+            for folder in missing:
+                (self._root / folder).mkdir(mode=0o700, exist_ok=True)
+            if missing:
                 _sync_folder(self._root)
 
     async def begin(self, upload: str) -> None:
@@ -174,10 +175,9 @@ class FilesystemStore:
                 os.close(descriptor)
 
     async def stored_size(self, key: str) -> int | None:
-        try:
+        with contextlib.suppress(BlobUnknown), _explained(key):
             return os.stat(self._root / key).st_size
-        except FileNotFoundError:
-            return None
+        return None
 
     async def delete(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -285,4 +285,4 @@ def _sync_folder(folder: Path) -> None:
 
 def _listing(folder: Path) -> list[tuple[str, int]]:
     with os.scandir(folder) as entries:
-        return [(entry.name, entry.stat().st_size) for entry in entries]
+        return [(entry.name, entry.stat(follow_symlinks=False).st_size) for entry in entries]

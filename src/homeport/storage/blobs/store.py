@@ -66,7 +66,11 @@ class BlobStore(Protocol):
         ...
 
     async def stored_size(self, key: str) -> int | None:
-        """How many bytes are kept under a key; None if none are."""
+        """How many bytes are kept under a key; None if none are.
+
+        Raises:
+            StoreUnavailable
+        """
         ...
 
     async def delete(self, key: str) -> None:
