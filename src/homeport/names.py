@@ -47,7 +47,8 @@ RESERVED_NAMES = frozenset(
     ]
 )
 
-_ACCOUNT = re.compile(r"[a-z0-9]+(?:[_-]+[a-z0-9]+)*")
+# A component of a repository's name without points: every account is a namespace.
+_ACCOUNT = re.compile(r"[a-z0-9]+(?:(?:_|__|-+)[a-z0-9]+)*")
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}")
@@ -66,7 +67,7 @@ class AccountName(str):
             AccountNameInvalid: outside the grammar, or a word that paths need.
         """
         if not 2 <= len(text) <= 30 or not _ACCOUNT.fullmatch(text):
-            raise AccountNameInvalid(text, "use 2 to 30 lower-case letters and digits, with - or _ between them")
+            raise AccountNameInvalid(text, "use 2 to 30 lower-case letters and digits, with -, _ or __ between them")
         if text in RESERVED_NAMES:
             raise AccountNameInvalid(text, "this word is reserved")
         return cls(text)

@@ -62,12 +62,23 @@ def test_the_length_of_a_repository_name_has_an_end() -> None:
         RepositoryName.parse(longest + "b")
 
 
-@pytest.mark.parametrize("name", ["ab", "a-b", "a__b", "x" * 30, "0a"])
+@pytest.mark.parametrize("name", ["ab", "a-b", "a--b", "a__b", "x" * 30, "0a"])
 def test_account_names(name: str) -> None:
     assert AccountName.parse(name) == name
 
 
-@pytest.mark.parametrize("name", ["a", "x" * 31, "A", "a.b", "-a", "a-", "a b", "", "é", *sorted(RESERVED_NAMES)])
+@given(st.text(alphabet="ab0_-.", max_size=12))
+def test_every_account_is_a_namespace(text: str) -> None:
+    try:
+        account = AccountName.parse(text)
+    except Invalid:
+        return
+    assert RepositoryName.parse(f"{account}/x").namespace == text
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "x" * 31, "A", "a.b", "a___b", "a_-b", "-a", "a-", "a b", "", "é", *sorted(RESERVED_NAMES)]
+)
 def test_names_that_no_account_has(name: str) -> None:
     with pytest.raises(Invalid):
         AccountName.parse(name)
