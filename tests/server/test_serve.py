@@ -183,7 +183,11 @@ def test_uploads_that_nobody_goes_on_with_are_swept(tmp_path: Path, monkeypatch:
         (data / "blobs/ab" / f"{'ab' * 16}.part").write_bytes(b"without a row")
         assert asyncio.run(sweep(3600)) == 0
         time.sleep(1.1)
-        assert asyncio.run(sweep(1)) == 4
+        httpx.patch(location, headers=headers, content=b"slowly")
+        assert asyncio.run(sweep(1)) == 3
+        assert httpx.get(location, headers=headers).status_code == 204
+        time.sleep(1.1)
+        assert asyncio.run(sweep(1)) == 1
         assert list((data / "blobs").glob("*/*.part")) == []
         assert httpx.get(location, headers=headers).status_code == 404
 

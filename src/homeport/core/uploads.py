@@ -139,15 +139,20 @@ async def finish(
         await _discard(services, upload)
         raise
     faults.point("upload-sealed")
-    async with services.db.write() as tx:
-        repository = await _target(tx, services, actor, name)
-        if await rows.get(tx, upload) is None:
-            raise UploadUnknown  # cancelled meanwhile
-        is_new = await blob_rows.insert(tx, digest=digest, size_bytes=size, storage_key=key)
-        await blob_rows.link(tx, repository_id=repository, digest=digest)
-        if is_new:
-            await rows.delete(tx, upload)
-        faults.point("blob-uncommitted")
+    try:
+        async with services.db.write() as tx:
+            repository = await _target(tx, services, actor, name)
+            if await rows.get(tx, upload) is None:
+                raise UploadUnknown  # cancelled meanwhile
+            is_new = await blob_rows.insert(tx, digest=digest, size_bytes=size, storage_key=key)
+            await blob_rows.link(tx, repository_id=repository, digest=digest)
+            if is_new:
+                await rows.delete(tx, upload)
+            faults.point("blob-uncommitted")
+    except UploadUnknown:
+        # Whoever took the row may have looked for bytes before these had their name.
+        await services.blobs.discard(upload)
+        raise
     faults.point("blob-committed")
     if not is_new:
         # The same content is there already; the row stays until these bytes are gone.
@@ -166,21 +171,25 @@ async def cancel(services: Services, *, actor: Actor, name: RepositoryName, uplo
 
 
 async def sweep(services: Services) -> int:
-    """Discard the uploads that are older than the limit; how many there were."""
+    """Discard the uploads that nobody has gone on with for the limit; how many there were."""
     before = utcnow() - timedelta(seconds=services.settings.upload_age_limit)
-    swept = 0
+    stale = set(await services.blobs.list_stale(before=before))
+    swept, last = 0, ""
     while True:
         async with services.db.read() as tx:
-            old = await rows.list_older(tx, before=before, limit=SWEEP_BATCH)
+            old = await rows.list_older(tx, before=before, after=last, limit=SWEEP_BATCH)
         for upload in old:
-            await _discard(services, upload.id)
-        swept += len(old)
+            last = upload.id
+            # An old upload whose bytes are not stale is a slow one.
+            if last in stale or await services.blobs.size(last) is None:
+                await _discard(services, last)
+                swept += 1
         if len(old) < SWEEP_BATCH:
             break
-    for upload_id in await services.blobs.list_stale(before=before):
+    for upload_id in stale:
         async with services.db.read() as tx:
             is_known = await rows.get(tx, upload_id) is not None
-        if not is_known:
+        if not is_known and await services.blobs.size(upload_id) is not None:
             await services.blobs.discard(upload_id)
             swept += 1
     return swept

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from homeport.core import accounts, blobs, manifests
+from homeport.core import accounts, blobs, manifests, uploads
 from homeport.core.access import Actor
 from homeport.core.services import Services
+from homeport.errors import UploadUnknown
 from homeport.names import Digest, RepositoryName, TagName
+from homeport.storage.db import uploads as upload_rows
 from homeport.storage.db.records import OrganizationRole
 from tests.home import (
     OCI_INDEX,
@@ -176,6 +178,32 @@ def test_an_upload_that_was_cancelled_is_gone(client: httpx.Client, name: str) -
     assert client.get(location).status_code == 404
     assert code(client.patch(location, content=b"x")) == "BLOB_UPLOAD_UNKNOWN"
     assert client.delete(location).status_code == 404
+
+
+def test_an_upload_that_is_cancelled_while_it_is_sealed_leaves_nothing(
+    home: Home, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, digest = RepositoryName.parse(name), Digest(digest_of(b""))
+
+    async def finish(services: Services) -> str:
+        async with services.db.read() as tx:
+            admin = Actor.of(await accounts.access_user(tx, "admin"))
+        seal = services.blobs.seal
+
+        async def sealed_too_late(upload: str, digest: Digest) -> str:
+            key = await seal(upload, digest)
+            async with services.db.write() as tx:
+                await upload_rows.delete(tx, upload)
+            return key
+
+        monkeypatch.setattr(services.blobs, "seal", sealed_too_late)
+        upload = await uploads.begin(services, actor=admin, name=repository)
+        with pytest.raises(UploadUnknown):
+            await uploads.finish(services, actor=admin, name=repository, upload=upload, digest=digest, body=None)
+        return upload
+
+    upload = home.run(finish)
+    assert list(home.settings.blobs_path.glob(f"*/{upload}*")) == []
 
 
 def test_an_upload_belongs_to_its_repository_and_account(home: Home) -> None:

@@ -31,13 +31,15 @@ async def delete(tx: Transaction, upload: str) -> bool:
     return bool(await tx.run("delete from uploads where id = :upload", upload=upload))
 
 
-async def list_older(tx: Transaction, *, before: datetime, limit: int) -> list[Upload]:
+async def list_older(tx: Transaction, *, before: datetime, after: str, limit: int) -> list[Upload]:
+    """Uploads that began before a time, in the order of their ids, those behind `after`."""
     return await tx.many(
         Upload,
         """
         select id, repository_id, account_id, created_at from uploads
-        where created_at < :before order by created_at limit :limit
+        where created_at < :before and id > :after order by id limit :limit
         """,
         before=before,
+        after=after,
         limit=limit,
     )
