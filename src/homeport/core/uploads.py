@@ -146,8 +146,8 @@ async def finish(
                 raise UploadUnknown  # cancelled meanwhile
             is_new = await blob_rows.insert(tx, digest=digest, size_bytes=size, storage_key=key)
             await blob_rows.link(tx, repository_id=repository, digest=digest)
-            if is_new:
-                await rows.delete(tx, upload)
+            if is_new and not await rows.delete(tx, upload):
+                raise UploadUnknown  # cancelled this moment
             faults.point("blob-uncommitted")
     except UploadUnknown:
         # Whoever took the row may have looked for bytes before these had their name.
@@ -196,10 +196,14 @@ async def sweep(services: Services) -> int:
 
 
 async def _discard(services: Services, upload: str) -> None:
-    """Bytes first: a row without bytes is swept later, bytes without a row never."""
-    await services.blobs.discard(upload)
+    """Forget an upload, unless it has ended otherwise.
+
+    Whoever deletes the row owns the bytes: so nobody takes away what `finish` is publishing. The bytes go before the
+    row is gone for good: a row without bytes is swept later, bytes without a row might stay.
+    """
     async with services.db.write() as tx:
-        await rows.delete(tx, upload)
+        if await rows.delete(tx, upload):
+            await services.blobs.discard(upload)
 
 
 async def _access_upload(tx: Transaction, actor: Actor, name: RepositoryName, upload: str) -> None:

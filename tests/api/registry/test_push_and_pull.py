@@ -1,5 +1,7 @@
 """OCI Distribution Spec §Push, §Pull, beyond what the conformance suite looks at."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from itertools import pairwise
 from urllib.parse import quote
 
@@ -204,6 +206,46 @@ def test_an_upload_that_is_cancelled_while_it_is_sealed_leaves_nothing(
 
     upload = home.run(finish)
     assert list(home.settings.blobs_path.glob(f"*/{upload}*")) == []
+
+
+def test_an_upload_that_is_cancelled_while_it_is_published_publishes_no_lost_bytes(
+    home: Home, client: httpx.Client, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, content = RepositoryName.parse(name), f"cancelled in {name}".encode()
+    digest = Digest(digest_of(content))
+
+    async def body() -> AsyncIterator[bytes]:
+        yield content
+
+    async def race(services: Services) -> object:
+        async with services.db.read() as tx:
+            admin = Actor.of(await accounts.access_user(tx, "admin"))
+        seal, discard, sealed = services.blobs.seal, services.blobs.discard, asyncio.Event()
+
+        async def slowly_sealed(upload: str, digest: Digest) -> str:
+            key = await seal(upload, digest)
+            sealed.set()
+            await asyncio.sleep(0.2)  # now comes the other request
+            return key
+
+        async def slowly_discarded(upload: str) -> None:
+            await discard(upload)
+            await asyncio.sleep(0.5)
+
+        monkeypatch.setattr(services.blobs, "seal", slowly_sealed)
+        monkeypatch.setattr(services.blobs, "discard", slowly_discarded)
+        upload = await uploads.begin(services, actor=admin, name=repository)
+        finishing = asyncio.create_task(
+            uploads.finish(services, actor=admin, name=repository, upload=upload, digest=digest, body=body())
+        )
+        await sealed.wait()
+        await uploads.cancel(services, actor=admin, name=repository, upload=upload)
+        return (await asyncio.gather(finishing, return_exceptions=True))[0]
+
+    assert isinstance(home.run(race), UploadUnknown)
+    assert client.head(f"/v2/{name}/blobs/{digest}").status_code == 404
+    push_blob(client, name, content)
+    assert client.get(f"/v2/{name}/blobs/{digest}").content == content
 
 
 def test_an_upload_belongs_to_its_repository_and_account(home: Home) -> None:
