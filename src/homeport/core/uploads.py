@@ -144,7 +144,7 @@ async def finish(
             repository = await _target(tx, services, actor, name)
             if await rows.get(tx, upload) is None:
                 raise UploadUnknown  # cancelled meanwhile
-            is_new = await blob_rows.insert(tx, digest=digest, size_bytes=size, storage_key=key)
+            is_new = await _publish(tx, services, digest=digest, size=size, key=key)
             await blob_rows.link(tx, repository_id=repository, digest=digest)
             if is_new and not await rows.delete(tx, upload):
                 raise UploadUnknown  # cancelled this moment
@@ -157,6 +157,19 @@ async def finish(
     if not is_new:
         # The same content is there already; the row stays until these bytes are gone.
         await _discard(services, upload)
+
+
+async def _publish(tx: Transaction, services: Services, *, digest: Digest, size: int, key: str) -> bool:
+    """Have a digest stand for the bytes under a key; False if it stands for others that are there."""
+    if await blob_rows.insert(tx, digest=digest, size_bytes=size, storage_key=key):
+        return True
+    present = await blob_rows.get(tx, digest)
+    assert present is not None
+    if await services.blobs.stored_size(present.storage_key) == present.size_bytes:
+        return False
+    # The store has lost them; what comes again is as good.
+    await blob_rows.set_storage_key(tx, present.id, storage_key=key)
+    return True
 
 
 async def cancel(services: Services, *, actor: Actor, name: RepositoryName, upload: str) -> None:

@@ -291,6 +291,26 @@ def test_the_same_blob_twice_is_kept_once(home: Home, client: httpx.Client, name
     assert len(found) == 1
 
 
+@pytest.mark.parametrize("damage", ["gone", "cut short"])
+def test_pushing_a_blob_again_mends_what_the_store_has_lost(
+    home: Home, client: httpx.Client, name: str, damage: str
+) -> None:
+    content = f"lost in {name}".encode()
+    digest = push_blob(client, name, content)
+    url = f"/v2/{name}/blobs/{digest}"
+    assert client.get(url).content == content
+    [path] = home.settings.blobs_path.glob(f"*/*{digest[7:]}")
+    if damage == "gone":
+        path.unlink()
+        assert client.head(url).status_code == 404
+        assert client.get(url).status_code == 503
+    else:
+        path.write_bytes(content[:-1])
+    push_blob(client, name, content)
+    assert client.head(url).status_code == 200
+    assert client.get(url).content == content
+
+
 def test_a_blob_is_mounted_only_from_where_the_actor_may_pull(home: Home) -> None:
     owner, stranger = home.user(), home.user()
     secret = home.repository(owner.name, is_private=True)

@@ -4,7 +4,7 @@ from homeport.api.http import Headers
 from homeport.api.registry.exchange import API_VERSION, Exchange, matches_etag
 from homeport.api.registry.ranges import content_range, wanted_range
 from homeport.core import blobs
-from homeport.errors import StoreUnavailable
+from homeport.errors import BlobUnknown, StoreUnavailable
 from homeport.names import Digest
 from homeport.storage.db.records import Blob
 
@@ -43,6 +43,9 @@ async def _send_whole(exchange: Exchange, blob: Blob, headers: Headers) -> None:
     request, send = exchange.request, exchange.send
     path = exchange.services.blobs.local_path(blob.storage_key)
     if request.method == "HEAD":
+        if path is not None and not path.exists():
+            # Clients ask before a push: who hears that the blob is not there brings it again, and that mends it.
+            raise BlobUnknown(blob.digest)
         await exchange.answer(200, headers)
     elif path is not None and _PATHSEND in request.scope.get("extensions", ()):
         if not path.exists():

@@ -21,6 +21,11 @@ async def insert(tx: Transaction, *, digest: str, size_bytes: int, storage_key: 
     )
 
 
+async def set_storage_key(tx: Transaction, blob_id: int, *, storage_key: str) -> None:
+    """Have the bytes of a blob be those under another key."""
+    await tx.run("update blobs set storage_key = :storage_key where id = :id", id=blob_id, storage_key=storage_key)
+
+
 async def get(tx: Transaction, digest: str) -> Blob | None:
     return await tx.one(
         Blob, "select id, digest, size_bytes, storage_key from blobs where digest = :digest", digest=digest
