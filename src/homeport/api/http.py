@@ -7,7 +7,7 @@ import base64
 import binascii
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 from homeport.errors import BodyInvalid, BodyTooLarge, SizeMismatch
 from homeport.settings import Settings
@@ -166,9 +166,3 @@ def basic_credentials(authorization: str) -> tuple[str, str] | None:
     except (binascii.Error, UnicodeDecodeError):
         return None
     return (name, password) if colon else None
-
-
-def decoded_path(scope: Scope) -> str:
-    """The path as it was written, decoded once."""
-    raw = scope.get("raw_path")
-    return unquote(raw.decode("latin-1")) if raw else str(scope["path"])

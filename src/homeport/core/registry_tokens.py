@@ -21,8 +21,6 @@ class RequestedScope(msgspec.Struct, frozen=True):
     """`repository:namespace/name:pull,push`."""
 
     name: RepositoryName
-    written: str
-    """The name as the client wrote it, and looks for it: `nginx` for `library/nginx`."""
     actions: frozenset[Action]
 
 
@@ -40,7 +38,7 @@ def parse_scopes(texts: Sequence[str]) -> list[RequestedScope]:
             continue
         asked = set(actions_text.split(","))
         actions = frozenset(action for action in _CARRIED if action in asked or "*" in asked)
-        scopes.append(RequestedScope(name, written, actions))
+        scopes.append(RequestedScope(name, actions))
     return scopes
 
 
