@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from homeport.api.registry.errors import upload_range
 from homeport.api.registry.exchange import Exchange
 from homeport.core import uploads
-from homeport.errors import DigestInvalid, RangeInvalid, RepositoryNameInvalid, SizeMismatch
+from homeport.errors import DigestInvalid, RepositoryNameInvalid, SizeMismatch
 from homeport.names import Digest, RepositoryName
 
 _CONTENT_RANGE = re.compile(r"(?:bytes )?(\d{1,18})-(\d{1,18})(?:/.*)?")
@@ -93,17 +93,17 @@ async def cancel(exchange: Exchange, upload: str) -> None:
 
 
 def _start(exchange: Exchange) -> int | None:
-    """Where a chunk says that it begins; None if it does not say.
+    """Where a chunk says that it begins; None if it does not say, -1 (no upload ends there) if it makes no sense.
 
     Raises:
-        RangeInvalid, SizeMismatch: what it says makes no sense.
+        SizeMismatch: it is longer or shorter than it says.
     """
     header = exchange.request.header(b"content-range")
     if not header:
         return None
     match = _CONTENT_RANGE.fullmatch(header.strip())
     if match is None or int(match[2]) < int(match[1]):
-        raise RangeInvalid(0)
+        return -1
     length = exchange.request.content_length
     stated = int(match[2]) - int(match[1]) + 1
     # `0-0` with an empty body is how some clients say "nothing".
