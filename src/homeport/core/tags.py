@@ -19,6 +19,10 @@ ACTIVE_FOR = timedelta(days=30)
 """A tag or image that was neither pushed nor pulled for a month is inactive."""
 
 
+IMAGES_LIMIT = 128
+"""Platforms of an index that are shown: a manifest of 4 MiB can name tens of thousands, and a page has 100 tags."""
+
+
 class TagOrder(msgspec.Struct, frozen=True):
     ordering: Ordering = Ordering.UPDATED
     is_descending: bool = True
@@ -126,6 +130,7 @@ async def _shown(tx: Transaction, tags: Sequence[Tag], depth_limit: int) -> list
         return []
     ids = list(dict.fromkeys(tag.manifest_id for tag in tags))
     images: dict[int, list[Image]] = {}
-    for image in await manifest_rows.list_images(tx, ids, depth_limit=depth_limit):
+    found = await manifest_rows.list_images(tx, ids, depth_limit=depth_limit, breadth_limit=IMAGES_LIMIT)
+    for image in found:
         images.setdefault(image.root_id, []).append(image)
-    return [ShownTag(tag, images.get(tag.manifest_id, [])) for tag in tags]
+    return [ShownTag(tag, images.get(tag.manifest_id, [])[:IMAGES_LIMIT]) for tag in tags]

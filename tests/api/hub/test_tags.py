@@ -7,6 +7,7 @@ import pytest
 
 from homeport.app import create_app
 from homeport.core.services import Services
+from homeport.core.tags import IMAGES_LIMIT
 from homeport.storage.db.database import utcnow
 from tests.api.hub.pushing import PLATFORM, Owned, Pushed
 from tests.home import OCI_CONFIG, OCI_INDEX, Home
@@ -157,6 +158,23 @@ def test_images_are_shown_with_their_layers(home: Home) -> None:
             ("CMD sh", 0, False),
             ("RUN x", 5, True),
         ]
+
+
+def test_an_index_of_thousands_costs_no_more_than_what_is_shown(home: Home) -> None:
+    repository = Owned(home)
+    image = repository.image("leaf")
+    wide = repository.index("wide", *((image, {"os": "linux", "architecture": f"a{n}"}) for n in range(5000)))
+    nested = wide
+    for level in range(1, home.settings.manifest_depth_limit):
+        nested = repository.index(f"level-{level}", *((nested, {}) for _ in range(500)))
+    page = home.anonymous.get(repository.path())
+    assert len(page.content) < 1024 * 1024
+    for tag in page.json()["results"]:
+        assert len(tag["images"]) == (1 if tag["name"] == "leaf" else IMAGES_LIMIT)
+        if tag["name"] == "wide":
+            assert [image["architecture"] for image in tag["images"]] == [f"a{n}" for n in range(IMAGES_LIMIT)]
+        assert tag["full_size"] == len(b"layer")
+    assert len(home.anonymous.get(repository.path("/wide/images")).json()) == IMAGES_LIMIT
 
 
 @pytest.mark.parametrize(

@@ -200,11 +200,11 @@ async def list_referrers(
     )
 
 
-async def list_images(tx: Transaction, manifest_ids: list[int], *, depth_limit: int) -> list[Image]:
-    """The platforms of manifests: an image is its own, an index has those of its leaves.
+async def list_images(tx: Transaction, manifest_ids: list[int], *, depth_limit: int, breadth_limit: int) -> list[Image]:
+    """The platforms of manifests: an image is its own, an index has those of its leaves, the first `breadth_limit`.
 
     The walk visits each index once a level, so that indexes which name each other many times cost no more than
-    their number.
+    their number; and it looks at the first `breadth_limit` descriptors of each, of which a manifest may have thousands.
     """
     return await tx.many(
         Image,
@@ -218,6 +218,7 @@ async def list_images(tx: Transaction, manifest_ids: list[int], *, depth_limit: 
             join manifests child
                 on child.repository_id = indexes.repository_id and child.digest = manifest_references.digest
             where child.depth > 0 and indexes.level < :depth_limit
+                and manifest_references.position < :breadth_limit
         )
         select root_id, manifest_id, digest, os, os_version, os_features, architecture, variant, features,
             size_bytes, pushed_at, last_pulled_at
@@ -236,12 +237,14 @@ async def list_images(tx: Transaction, manifest_ids: list[int], *, depth_limit: 
             join manifest_references leaf on leaf.manifest_id = indexes.manifest_id
             left join manifests child
                 on child.repository_id = indexes.repository_id and child.digest = leaf.digest
-            where leaf.kind = 'manifest' and (child.id is null or child.depth = 0)
+            where leaf.kind = 'manifest' and leaf.position < :breadth_limit
+                and (child.id is null or child.depth = 0)
         ) as images
         order by root_id, level, position
         """,
         ids=manifest_ids,
         depth_limit=depth_limit,
+        breadth_limit=breadth_limit,
     )
 
 
