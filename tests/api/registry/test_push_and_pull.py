@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from urllib.parse import quote
 
@@ -616,3 +617,35 @@ def test_what_another_process_changes_is_seen_by_the_next_request(home: Home, cl
     home.run(delete)
     assert [client.get(url).status_code for url in urls] == [404, 404]
     assert client.get(f"/v2/{name}/manifests/kept").status_code == 200
+
+
+def test_pushes_at_once_leave_one_tag_and_its_whole_history(home: Home, client: httpx.Client, name: str) -> None:
+    contents = [index_manifest(annotations={"number": str(number)}) for number in range(30)]
+
+    def push(content: bytes) -> list[int]:
+        own = f"own-{digest_of(content)[7:20]}"
+        statuses = [put_manifest(client, name, tag, content, OCI_INDEX).status_code for tag in ("shared", own)]
+        return [*statuses, client.delete(f"/v2/{name}/manifests/{own}").status_code]
+
+    with ThreadPoolExecutor(10) as pool:
+        assert all(statuses == [201, 201, 202] for statuses in pool.map(push, contents))
+    assert client.get(f"/v2/{name}/tags/list").json()["tags"] == ["shared"]
+    assert client.get(f"/v2/{name}/manifests/shared").content in contents
+
+    repository_id = home.repository_id(RepositoryName.parse(name))
+
+    async def moves(services: Services) -> int | None:
+        async with services.db.read() as tx:
+            statement = "select count(*) from tag_moves where repository_id = :id and name = 'shared'"
+            return await tx.value(int, statement, id=repository_id)
+
+    assert home.run(moves) == len(contents)
+    assert home.anonymous.get(f"/v2/repositories/{name}/tags").json()["count"] == 1
+
+
+def test_pushes_of_one_blob_at_once_keep_it_once(home: Home, client: httpx.Client, name: str) -> None:
+    content = f"at once in {name}".encode() * 10_000
+    with ThreadPoolExecutor(10) as pool:
+        [digest] = set(pool.map(lambda _: push_blob(client, name, content), range(20)))
+    assert client.get(f"/v2/{name}/blobs/{digest}").content == content
+    assert len(list(home.settings.blobs_path.glob(f"*/*{digest[7:]}"))) == 1

@@ -2,11 +2,14 @@
 
 import base64
 import time
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import msgspec
 import pytest
 
+from homeport.core import accounts
+from homeport.core.access import OPERATOR
 from homeport.core.services import Services
 from homeport.storage.db.records import OrganizationRole, Permission
 from tests.home import Home, User, push_image
@@ -247,3 +250,79 @@ def test_a_token_of_the_hub_is_none_of_the_registry(home: Home) -> None:
     registry = home.registry(home.admin).headers["authorization"]
     assert home.anonymous.get("/v2/", headers={"authorization": hub}).status_code == 401
     assert home.anonymous.get("/v2/access-tokens", headers={"authorization": registry}).status_code == 401
+
+
+def test_what_was_made_from_an_access_token_ends_when_it_expires(home: Home) -> None:
+    user = home.user()
+    name = home.repository(user.name, is_private=True)
+    manager = home.hub(user)
+    ends_at = datetime.now(UTC) + timedelta(seconds=2)
+    made = manager.post(
+        "/v2/access-tokens", json={"token_label": "short", "scopes": ["repo:admin"], "expires_at": ends_at.isoformat()}
+    ).json()
+    secret = made["token"]
+    registry, hub = home.registry(user, name, secret=secret), home.hub(user, secret)
+    offline = home.anonymous.get("/token", params={"offline_token": "true"}, auth=(user.name, secret)).json()
+    assert registry.get(f"/v2/{name}/tags/list").status_code == 200
+    assert hub.get(f"/v2/repositories/{name}/tags").status_code == 200
+    assert manager.get("/v2/access-tokens").json()["active_count"] == 1
+    time.sleep(max(0, (ends_at - datetime.now(UTC)).total_seconds()))
+    assert registry.get(f"/v2/{name}/tags/list").status_code == 401
+    assert hub.get(f"/v2/repositories/{name}/tags").status_code == 401
+    assert home.anonymous.get("/token", auth=(user.name, secret)).status_code == 401
+    form = {"grant_type": "refresh_token", "refresh_token": offline["refresh_token"]}
+    assert home.anonymous.post("/token", data=form).status_code == 401
+    assert manager.get("/v2/access-tokens").json()["active_count"] == 0
+
+
+def test_a_new_password_ends_the_sessions_and_no_access_token(home: Home) -> None:
+    user = home.user()
+    name = home.repository(user.name, is_private=True)
+    _, secret = home.access_token(user)
+    registry, hub = home.registry(user, name), home.hub(user)
+    through_token = home.registry(user, name, secret=secret)
+    offline = home.anonymous.get("/token", params={"offline_token": "true"}, auth=(user.name, user.password)).json()
+    assert registry.get(f"/v2/{name}/tags/list").status_code == 200
+    assert hub.get("/v2/access-tokens").status_code == 200
+
+    async def reset(services: Services) -> None:
+        password_hash = await accounts.hash_new_password("another long password")
+        async with services.db.write() as tx:
+            await accounts.reset_password(tx, actor=OPERATOR, name=user.name, password_hash=password_hash)
+
+    home.run(reset)  # by another process
+    assert gone_within_a_second(registry, f"/v2/{name}/tags/list")
+    assert gone_within_a_second(hub, "/v2/access-tokens")
+    form = {"grant_type": "refresh_token", "refresh_token": offline["refresh_token"]}
+    assert home.anonymous.post("/token", data=form).status_code == 401
+    assert home.anonymous.get("/token", auth=(user.name, user.password)).status_code == 401
+    assert home.anonymous.get("/token", auth=(user.name, "another long password")).status_code == 200
+    assert through_token.get(f"/v2/{name}/tags/list").status_code == 200
+
+
+def test_the_use_of_an_access_token_is_written_down(home: Home) -> None:
+    user = home.user()
+    manager = home.hub(user)
+    token, secret = home.access_token(user)
+    url = f"/v2/access-tokens/{token.uuid}"
+    before = datetime.now(UTC)
+
+    def last_used() -> datetime | None:
+        text = manager.get(url).json()["last_used"]
+        return datetime.fromisoformat(text) if text else None
+
+    def is_used_since(moment: datetime) -> bool:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            used = last_used()
+            if used is not None and used >= moment:
+                return True
+            time.sleep(0.2)
+        return False
+
+    assert last_used() is None
+    hub = home.hub(user, secret)
+    assert is_used_since(before)
+    before = datetime.now(UTC)
+    hub.get("/v2/repositories/library/none/tags")  # a bearer made from it counts too
+    assert is_used_since(before)
