@@ -237,6 +237,23 @@ def test_a_name_and_port_0_become_an_address(tmp_path: Path) -> None:
         process.communicate(timeout=60)
 
 
+def test_failed_logins_are_limited_by_address_whatever_the_name(tmp_path: Path) -> None:
+    with running_server(tmp_path / "hub", HOMEPORT_LOGIN_ATTEMPTS_PER_ADDRESS="3") as url, httpx.Client() as client:
+        for number, name in enumerate(("admin", "nobody", "admin")):
+            secret = "wrong" if number else "dckr_pat_" + "x" * 27
+            assert client.get(f"{url}/token", auth=(name, secret)).status_code == 401
+        right = {"username": "admin", "password": ADMIN_PASSWORD}
+        for answer in (
+            client.get(f"{url}/token", auth=("admin", ADMIN_PASSWORD)),
+            client.post(f"{url}/token", data={"grant_type": "password", **right}),
+            client.post(f"{url}/v2/users/login", json=right),
+            client.post(f"{url}/v2/auth/token", json={"identifier": "admin", "secret": ADMIN_PASSWORD}),
+        ):
+            assert answer.status_code == 429
+            assert 0 < int(answer.headers["retry-after"]) <= 600
+        assert client.get(f"{url}/token").status_code == 200  # who names nobody guesses nothing
+
+
 def test_links_and_challenges_are_built_from_the_public_url(tmp_path: Path) -> None:
     public = "https://hub.example.com"
     with running_server(tmp_path / "hub", HOMEPORT_PUBLIC_URL=public) as url, httpx.Client(base_url=url) as client:

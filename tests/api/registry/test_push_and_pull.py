@@ -349,6 +349,34 @@ def test_a_digest_learnt_elsewhere_opens_nothing(home: Home) -> None:
     assert (refused.status_code, code(refused)) == (404, "MANIFEST_BLOB_UNKNOWN")
 
 
+def test_a_blob_deleted_from_one_repository_stays_deleted_when_another_is_read(home: Home) -> None:
+    owner = home.user()
+    first, second = home.repository(owner.name), home.repository(owner.name)
+    client = home.registry(owner, first, second)
+    content = f"in {first} and {second}".encode()
+    digest = push_blob(client, first, content)
+    assert push_blob(client, second, content) == digest
+    urls = [f"/v2/{name}/blobs/{digest}" for name in (first, second)]
+    assert [client.get(url).status_code for url in urls] == [200, 200]
+    assert client.delete(urls[0]).status_code == 202
+    for _ in range(3):
+        assert [client.get(url).status_code for url in reversed(urls)] == [200, 404]
+    assert client.delete(urls[0]).status_code == 404
+    push_blob(client, first, content)
+    assert client.get(urls[0]).content == content
+
+
+def test_a_blob_of_which_the_end_is_missing_is_no_whole_answer(home: Home, client: httpx.Client, name: str) -> None:
+    content = f"cut in {name} ".encode() * 100_000
+    digest = push_blob(client, name, content)
+    [path] = home.settings.blobs_path.glob(f"*/*{digest[7:]}")
+    path.write_bytes(content[:-1000])
+    for headers in ({}, {"range": "bytes=10-"}):
+        with pytest.raises(httpx.RemoteProtocolError):
+            httpx.get(f"{home.url}/v2/{name}/blobs/{digest}", headers={**client.headers, **headers})
+    path.write_bytes(content)  # whole again for whoever checks the store
+
+
 def test_a_push_makes_the_repository(home: Home) -> None:
     user = home.user()
     name = f"{user.name}/new"
