@@ -265,6 +265,28 @@ def test_the_data_is_for_its_owner_only(empty_settings: Settings) -> None:
         assert empty_settings.sqlite_path.stat().st_mode & 0o777 == 0o600
 
 
+def test_of_two_that_wait_for_each_other_one_is_told_to_come_again(
+    tmp_path: Path, new_database: Callable[[str], str]
+) -> None:
+    settings = settings_of(tmp_path, new_database("postgres"))  # SQLite has one writer: nobody waits crosswise
+
+    async def run() -> list[object]:
+        async with opened(settings) as db:
+            both_hold_one = asyncio.Barrier(2)
+
+            async def cross(first: int, second: int) -> None:
+                async with db.write() as tx:
+                    await tx.lock("crossing", first)
+                    await both_hold_one.wait()
+                    await tx.lock("crossing", second)
+
+            return list(await asyncio.gather(cross(1, 2), cross(2, 1), return_exceptions=True))
+
+    outcomes = asyncio.run(run())
+    assert outcomes.count(None) == 1
+    assert sum(isinstance(outcome, DatabaseUnavailable) for outcome in outcomes) == 1
+
+
 def test_a_database_that_is_away_is_told_so(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path, database_url="postgresql://postgres@127.0.0.1:1/none")
     with pytest.raises(DatabaseUnavailable):
