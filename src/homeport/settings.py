@@ -83,7 +83,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     login_attempts_per_address: Annotated[
         Positive, Meta(description="Failed logins from one address within `login_attempts_window`.")
     ] = 50
-    login_attempts_window: Annotated[Positive, Meta(description="Seconds over which failed logins count.")] = 600
+    login_attempts_window: Annotated[
+        Positive, Meta(description="Seconds over which failed logins count; each worker counts those that it saw.")
+    ] = 600
     drain_timeout: Annotated[
         Positive, Meta(description="Seconds that running transfers have to finish after SIGTERM.")
     ] = 30
