@@ -8,8 +8,6 @@ rounds, so that what else the machine does falls on all alike. The table gives m
 
 import argparse
 import contextlib
-import hashlib
-import http.client
 import json
 import os
 import platform
@@ -74,36 +72,36 @@ class Bench:
         for server in self.servers:
             headers = server.headers()
             for size, content in contents.items():
-                self._digests[size] = _digest(content)
+                self._digests[size] = load.digest_of(content)
                 if isinstance(server, Nginx):
                     (server.files / str(size)).write_bytes(content)
                 else:
-                    connection = http.client.HTTPConnection("127.0.0.1", server.port)
-                    load.push(connection, server.repository, headers, content, way="PUT")
+                    with load.connect(server.port) as connection:
+                        load.push(connection, server.repository, headers, content, way="PUT")
                 got = httpx.get(server.url + self._blob_path(server, size), headers=headers, timeout=60)
-                assert _digest(got.content) == self._digests[size], server.name
+                assert load.digest_of(got.content) == self._digests[size], server.name
             if not isinstance(server, Nginx):
                 manifest = self._push_manifest(server, contents[SMALL])
-        self._manifest_digest = _digest(manifest)
+        self._manifest_digest = load.digest_of(manifest)
         self._prepare_hub(manifest)
 
     def _push_manifest(self, server: Homeport | DockerRegistry, layer: bytes) -> bytes:
         config = json.dumps({"os": "linux", "architecture": "amd64", "padding": "x" * 500}).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", server.port)
-        load.push(connection, server.repository, server.headers(), config, way="PUT")
+        with load.connect(server.port) as connection:
+            load.push(connection, server.repository, server.headers(), config, way="PUT")
         manifest = json.dumps(
             {
                 "schemaVersion": 2,
                 "mediaType": MANIFEST_TYPE,
                 "config": {
                     "mediaType": "application/vnd.oci.image.config.v1+json",
-                    "digest": _digest(config),
+                    "digest": load.digest_of(config),
                     "size": len(config),
                 },
                 "layers": [
                     {
                         "mediaType": "application/vnd.oci.image.layer.v1.tar",
-                        "digest": _digest(layer),
+                        "digest": load.digest_of(layer),
                         "size": len(layer),
                     }
                 ],
@@ -121,7 +119,7 @@ class Bench:
         with httpx.Client(base_url=home.url, headers={**home.headers(), "content-type": MANIFEST_TYPE}) as client:
             for number in range(0, TAGS, 100):
                 tags = [f"v{number + offset}" for offset in range(100)]
-                url = f"/v2/{home.repository}/manifests/{_digest(manifest)}"
+                url = f"/v2/{home.repository}/manifests/{load.digest_of(manifest)}"
                 client.put(url, params={"tag": tags}, content=manifest).raise_for_status()
             login = {"identifier": "admin", "secret": PASSWORD}
             token = client.post("/v2/auth/token", json=login).json()["access_token"]
@@ -253,10 +251,6 @@ def _install() -> None:
     subprocess.run(
         ["apt-get", "install", "-qq", "-y", *packages], check=True, env=environment, stdout=subprocess.DEVNULL
     )
-
-
-def _digest(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _machine() -> dict[str, str]:
