@@ -4,11 +4,14 @@ from homeport.api.http import Headers
 from homeport.api.registry.exchange import API_VERSION, Exchange, matches_etag
 from homeport.api.registry.ranges import content_range, wanted_range
 from homeport.core import blobs
-from homeport.errors import BlobUnknown, StoreUnavailable
+from homeport.errors import BlobUnknown
 from homeport.names import Digest
 from homeport.storage.db.records import Blob
 
 _PATHSEND = "http.response.pathsend"
+
+_SMALL_BYTES = 128 * 1024
+"""Up to this size a blob that is in memory is sent from here: the server's way to a file costs more than the copy."""
 
 
 async def get(exchange: Exchange, item: str) -> None:
@@ -40,19 +43,23 @@ async def get(exchange: Exchange, item: str) -> None:
 
 
 async def _send_whole(exchange: Exchange, blob: Blob, headers: Headers) -> None:
-    request, send = exchange.request, exchange.send
-    path = exchange.services.blobs.local_path(blob.storage_key)
+    request, send, store = exchange.request, exchange.send, exchange.services.blobs
     if request.method == "HEAD":
-        if path is not None and not path.exists():
+        if await store.stored_size(blob.storage_key) is None:
             # Clients ask before a push: who hears that the blob is not there brings it again, and that mends it.
             raise BlobUnknown(blob.digest)
         await exchange.answer(200, headers)
-    elif path is not None and _PATHSEND in request.scope.get("extensions", ()):
-        if not path.exists():
-            # Said before the first byte: the server would end the answer in the middle.
-            raise StoreUnavailable(f"the bytes of {blob.digest} are missing")
+        return
+    if blob.size_bytes <= _SMALL_BYTES:
+        body = store.read_cached(blob.storage_key, blob.size_bytes)
+        if body is not None:
+            await exchange.answer(200, headers, body)
+            return
+    # A file that is missing is told of here, before the first byte: the server would end the answer in the middle.
+    path = store.local_path(blob.storage_key)
+    if path is not None and _PATHSEND in request.scope.get("extensions", ()):
         await send({"type": "http.response.start", "status": 200, "headers": [API_VERSION, *headers]})
-        await send({"type": _PATHSEND, "path": str(path)})
+        await send({"type": _PATHSEND, "path": path})
     else:
         await _stream(exchange, blob, 200, headers, range(blob.size_bytes))
 

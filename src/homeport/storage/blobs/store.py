@@ -7,7 +7,6 @@ whoever removes the bytes of one key can never harm a later push of the same dig
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
 
 from homeport.names import Digest
@@ -52,8 +51,16 @@ class BlobStore(Protocol):
         """Uploads that gather bytes and were not written to since a time."""
         ...
 
-    def local_path(self, key: str) -> Path | None:
-        """The file that holds the bytes, where there is one that the server can send by itself."""
+    def local_path(self, key: str) -> str | None:
+        """The file that holds the bytes, where there is one that the server can send by itself.
+
+        Raises:
+            StoreUnavailable: it is missing.
+        """
+        ...
+
+    def read_cached(self, key: str, length: int) -> bytes | None:
+        """All bytes of a small blob, if they are in memory and nothing has to wait for them; None otherwise."""
         ...
 
     def read(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
