@@ -51,7 +51,6 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     connection.execute("pragma foreign_keys = on")
     connection.execute("pragma cache_size = -16384")
     connection.execute("pragma temp_store = memory")
-    connection.execute("pragma mmap_size = 268435456")
     return connection
 
 
@@ -141,6 +140,15 @@ def _execute(
         raise ValueUnstorable from None
 
 
+def _begin_late(writer: sqlite3.Connection) -> None:
+    """Begin when the other process has ended its transaction."""
+    writer.execute(f"pragma busy_timeout = {LOCK_TIMEOUT_MS}")
+    try:
+        writer.execute("begin immediate")
+    finally:
+        writer.execute("pragma busy_timeout = 0")
+
+
 def _explained(error: sqlite3.OperationalError) -> Exception:
     """What an operator can act on (disk full, locked, I/O) is not a mistake in a statement."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
@@ -197,6 +205,7 @@ class SqliteDatabase:
         self._makers: dict[tuple[type, str], RowMaker] = {}
         self._readers: list[sqlite3.Connection] = []
         self._writer: sqlite3.Connection | None = None
+        self._is_synchronous = True
         self._watcher: sqlite3.Connection | None = None
         self._waiting: deque[_Turn] = deque()
         self._wake = asyncio.Event()
@@ -206,6 +215,8 @@ class SqliteDatabase:
     async def open(cls, path: Path) -> "SqliteDatabase":
         database = cls(path)
         database._writer = await asyncio.to_thread(_connect, path, read_only=False)
+        # It runs on the event loop, which must not wait for a lock.
+        database._writer.execute("pragma busy_timeout = 0")
         database._writing = asyncio.create_task(database._write_groups(), name="sqlite writer")
         return database
 
@@ -310,17 +321,17 @@ class SqliteDatabase:
         """Open a group; whether its commit will wait for the disk."""
         is_durable = any(turn.is_durable for turn in self._waiting)
         try:
-            writer.execute("pragma busy_timeout = 0")
-            # Set before the transaction: within one it cannot be.
-            writer.execute(f"pragma synchronous = {'full' if is_durable else 'normal'}")
+            if is_durable != self._is_synchronous:
+                # Before the transaction: within one it cannot be set.
+                writer.execute(f"pragma synchronous = {'full' if is_durable else 'normal'}")
+                self._is_synchronous = is_durable
             writer.execute("begin immediate")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise _explained(error) from error
             # Another process writes: wait for it in a thread.
-            writer.execute(f"pragma busy_timeout = {LOCK_TIMEOUT_MS}")
             try:
-                await asyncio.to_thread(writer.execute, "begin immediate")
+                await asyncio.to_thread(_begin_late, writer)
             except sqlite3.OperationalError as late:
                 raise _explained(late) from late
         return is_durable
