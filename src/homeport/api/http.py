@@ -86,16 +86,17 @@ class Request:
             BodyBroken: it ended before the announced length, or the client went away.
         """
         received = 0
+        expected = self.content_length
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise BodyBroken(expected_bytes=self.content_length or -1, received_bytes=received)
+                raise BodyBroken(expected_bytes=expected or -1, received_bytes=received)
             if chunk := message.get("body"):
                 received += len(chunk)
                 yield chunk
-            if not message.get("more_body"):
+            # What was announced is here: to ask for the message that says so costs a way to the server and back.
+            if not message.get("more_body") or received == expected:
                 break
-        expected = self.content_length
         if expected is not None and received != expected:
             raise BodyBroken(expected_bytes=expected, received_bytes=received)
 

@@ -1,6 +1,7 @@
 """Around every request: an id, a log line, and the last net under an unexpected error."""
 
 import itertools
+import math
 import os
 import secrets
 import time
@@ -33,12 +34,12 @@ class RequestLog:
         header = (b"x-request-id", request_id.encode("latin-1"))
         status = 0
         size = 0
-        is_body_left = scope["method"] not in _WITHOUT_BODY and _has_body(scope)
+        unread_bytes = 0 if scope["method"] in _WITHOUT_BODY else _body_length(scope)
 
         async def received() -> Message:
-            nonlocal is_body_left
+            nonlocal unread_bytes
             message = await receive()
-            is_body_left = bool(message.get("more_body"))
+            unread_bytes = unread_bytes - len(message.get("body", b"")) if message.get("more_body") else 0
             return message
 
         async def observed(message: Message) -> None:
@@ -46,7 +47,7 @@ class RequestLog:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), header]
-                if is_body_left and status >= 400:
+                if unread_bytes and status >= 400:
                     # The rest of the body would be read as the next request: the server closes, and says so.
                     message["headers"].append((b"connection", b"close"))
             elif message["type"] == "http.response.body":
@@ -55,7 +56,7 @@ class RequestLog:
 
         began = time.perf_counter()
         try:
-            await self._app(scope, received if is_body_left else receive, observed)
+            await self._app(scope, received if unread_bytes else receive, observed)
         except Exception:
             log.exception("request failed", request_id=request_id, method=scope["method"], path=scope["path"])
             if status == 0:
@@ -72,11 +73,15 @@ class RequestLog:
         )
 
 
-def _has_body(scope: Scope) -> bool:
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
-        for name, value in scope["headers"]
-    )
+def _body_length(scope: Scope) -> float:
+    """The bytes of body that a request announces; infinity where it does not say how many."""
+    length = 0.0
+    for name, value in scope["headers"]:
+        if name == b"transfer-encoding":
+            return math.inf
+        if name == b"content-length":
+            length = int(value) if value.isdigit() else math.inf
+    return length
 
 
 def _request_id(scope: Scope) -> str:
