@@ -2,7 +2,9 @@
 
 import logging
 import sys
+from typing import Any
 
+import msgspec
 import structlog
 
 from homeport.settings import Settings
@@ -13,12 +15,11 @@ def configure_logs(settings: Settings) -> None:
     is_json = settings.log_format == "json"
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             # Tracebacks without the values of variables: those may be secrets.
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer()
+            structlog.processors.JSONRenderer(serializer=_json)
             if is_json
             else structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
@@ -28,3 +29,8 @@ def configure_logs(settings: Settings) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def _json(event: dict[str, Any], **_: Any) -> str:
+    """As `json.dumps`, in a fifth of the time: each request writes a line."""
+    return msgspec.json.encode(event, enc_hook=repr).decode()
