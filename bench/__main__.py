@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 
 from bench import load
-from bench.load import MIB
+from bench.load import MIB, Measured
 from bench.servers import LOAD_CORE, PASSWORD, DockerRegistry, Homeport, Nginx
 
 SMALL = 64 * 1024
@@ -58,7 +58,7 @@ class Bench:
 
     def __init__(self, servers: list[Server], *, is_quick: bool) -> None:
         self.servers = servers
-        self.results: dict[str, dict[str, list[float]]] = {}
+        self.results: dict[str, dict[str, list[Measured]]] = {}
         self._seconds = 1 if is_quick else 3
         self._digests: dict[int, str] = {}
         self._manifest_digest = ""
@@ -135,7 +135,7 @@ class Bench:
                 if value is not None:
                     self.results.setdefault(what, {}).setdefault(server.name, []).append(value)
 
-    def _measures(self) -> dict[str, Callable[[Server], float | None]]:
+    def _measures(self) -> dict[str, Callable[[Server], Measured | None]]:
         return {
             "manifest GET by tag": lambda server: self._manifest(server, "latest"),
             "manifest GET by digest": lambda server: self._manifest(server, self._manifest_digest),
@@ -152,51 +152,60 @@ class Bench:
             "tag list, 100 of 1,000": lambda server: self._tags(server, "page_size=100"),
         }
 
-    def _manifest(self, server: Server, reference: str) -> float | None:
+    def _manifest(self, server: Server, reference: str) -> Measured | None:
         if isinstance(server, Nginx):
             return None
         url = f"{server.url}/v2/{server.repository}/manifests/{reference}"
         headers = {**server.headers(), "accept": MANIFEST_TYPE}
-        return load.requests_per_second(url, headers, self._seconds)
+        return load.requests_per_second(server.pid, url, headers, self._seconds)
 
-    def _small_blob(self, server: Server) -> float:
+    def _small_blob(self, server: Server) -> Measured:
         url = server.url + self._blob_path(server, SMALL)
-        return load.requests_per_second(url, server.headers(), self._seconds)
+        return load.requests_per_second(server.pid, url, server.headers(), self._seconds)
 
-    def _large_blob(self, server: Server) -> float:
+    def _large_blob(self, server: Server) -> Measured:
         path = self._blob_path(server, LARGE)
-        return load.mebibytes_per_second(server.port, path, server.headers(), times=8)
+        return load.mebibytes_per_second(server.pid, server.port, path, server.headers(), times=8)
 
     def _blob_path(self, server: Server, size: int) -> str:
         if isinstance(server, Nginx):
             return f"/{size}"
         return f"/v2/{server.repository}/blobs/{self._digests[size]}"
 
-    def _push(self, server: Server, size: int, count: int, clients: int, way: str) -> float | None:
+    def _push(self, server: Server, size: int, count: int, clients: int, way: str) -> Measured | None:
         if isinstance(server, Nginx):
             return None
         return load.pushes_per_second(
-            server.port, server.repository, server.headers(), size=size, count=count, clients=clients, way=way
+            server.pid,
+            server.port,
+            server.repository,
+            server.headers(),
+            size=size,
+            count=count,
+            clients=clients,
+            way=way,
         )
 
-    def _push_large(self, server: Server, way: str) -> float | None:
+    def _push_large(self, server: Server, way: str) -> Measured | None:
         pushes = self._push(server, LARGE, 3, 1, way)
-        return None if pushes is None else pushes * LARGE / MIB
+        return None if pushes is None else pushes.times(LARGE / MIB)
 
-    def _token(self, server: Server) -> float | None:
+    def _token(self, server: Server) -> Measured | None:
         if not isinstance(server, Homeport):
             return None
         basic = httpx.BasicAuth("admin", self._pat)
         request = next(basic.auth_flow(httpx.Request("GET", server.url)))
         url = f"{server.url}/token?service=bench&scope=repository:{server.repository}:pull"
-        return load.requests_per_second(url, {"authorization": request.headers["authorization"]}, self._seconds)
+        return load.requests_per_second(
+            server.pid, url, {"authorization": request.headers["authorization"]}, self._seconds
+        )
 
-    def _tags(self, server: Server, query: str) -> float | None:
+    def _tags(self, server: Server, query: str) -> Measured | None:
         if not isinstance(server, Homeport):
             return None
         namespace, _, repository = server.repository.partition("/")
         url = f"{server.url}/v2/namespaces/{namespace}/repositories/{repository}/tags?{query}"
-        return load.requests_per_second(url, self._hub_headers, self._seconds)
+        return load.requests_per_second(server.pid, url, self._hub_headers, self._seconds)
 
 
 def main() -> int:
@@ -215,12 +224,12 @@ def main() -> int:
         home = Homeport(folder)
         servers: list[Server] = [home, DockerRegistry(folder), Nginx(folder)]
         began = time.perf_counter()
-        process = stack.enter_context(home.start())
+        home.pid = stack.enter_context(home.start()).pid
         start_s = time.perf_counter() - began
         time.sleep(1)
-        idle_mib = load.proportional_mib(process.pid)
+        idle_mib = load.proportional_mib(home.pid)
         for server in servers[1:]:
-            stack.enter_context(server.start())
+            server.pid = stack.enter_context(server.start()).pid
         bench = Bench(servers, is_quick=options.quick)
         bench.prepare()
         for number in range(options.rounds or (2 if options.quick else 5)):
@@ -272,7 +281,7 @@ def _print(report: dict[str, Any]) -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for what, values in report["results"].items():
         unit, goals = GOALS[what]
-        medians = {name: statistics.median(found) for name, found in values.items()}
+        medians = {name: statistics.median(one.per_second for one in found) for name, found in values.items()}
         ours = medians["homeport"]
         cells = [f"{what}, {unit}", f"{ours:,.0f}"]
         outcomes = []
@@ -284,10 +293,25 @@ def _print(report: dict[str, Any]) -> None:
         cells.append("" if not outcomes else "met" if all(outcomes) else "missed")
         print(f"| {' | '.join(cells)} |")
     print()
+    _print_processor(report["results"])
+    print()
     print(
         f"First start until ready: {report['first start, s']:.2f} s. Idle: {report['idle, MiB']:.0f} MiB (PSS) in two processes."
     )
     print("Machine: " + ", ".join(f"{name} {value}" for name, value in report["machine"].items()) + ".")
+
+
+def _print_processor(results: dict[str, dict[str, list[Measured]]]) -> None:
+    print("| µs of processor for one request, push or MiB | homeport | docker-registry | ratio | nginx | ratio |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for what, values in results.items():
+        medians = {name: statistics.median(one.processor_us for one in found) for name, found in values.items()}
+        cells = [what, f"{medians['homeport']:,.0f}"]
+        for peer in ("docker-registry", "nginx"):
+            cells += (
+                [f"{medians[peer]:,.0f}", f"{medians[peer] / medians['homeport']:.2f}"] if peer in medians else ["", ""]
+            )
+        print(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The load: wrk for small answers, sockets of our own for large ones and for pushes. It runs on the second core."""
 
 import hashlib
+import os
 import re
 import secrets
 import socket
@@ -8,34 +9,59 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 MIB = 1024 * 1024
 _BUFFER = memoryview(bytearray(4 * MIB))
 
 
-def requests_per_second(url: str, headers: Mapping[str, str], seconds: int) -> float:
+class Measured(NamedTuple):
+    per_second: float
+    processor_us: float
+    """What the server's processor spent for one."""
+
+    def times(self, factor: float) -> "Measured":
+        """The same in a smaller unit, of which one holds so many."""
+        return Measured(self.per_second * factor, self.processor_us / factor)
+
+
+class Clock:
+    """Takes the time while a server is under load, and its processor's time, which a busy machine disturbs less."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._processor_s = _processor_s(pid)
+        self._began = time.perf_counter()
+
+    def measured(self, count: float) -> Measured:
+        seconds = time.perf_counter() - self._began
+        return Measured(count / seconds, (_processor_s(self._pid) - self._processor_s) / count * 1e6)
+
+
+def requests_per_second(pid: int, url: str, headers: Mapping[str, str], seconds: int) -> Measured:
     """How many answers a second eight connections get."""
     options = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
     command = ["wrk", "-t1", "-c8", f"-d{seconds}s", *options, url]
+    clock = Clock(pid)
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in output or "Socket errors" in output:
         raise RuntimeError(f"{url}: {output}")
-    found = re.search(r"Requests/sec:\s*([\d.]+)", output)
+    found = re.search(r"(\d+) requests in .*Requests/sec:\s*([\d.]+)", output, re.DOTALL)
     assert found is not None
-    return float(found[1])
+    return Measured(float(found[2]), clock.measured(int(found[1])).processor_us)
 
 
-def mebibytes_per_second(port: int, path: str, headers: Mapping[str, str], times: int) -> float:
+def mebibytes_per_second(pid: int, port: int, path: str, headers: Mapping[str, str], times: int) -> Measured:
     """How fast a large answer comes over one connection."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{lines}\r\n".encode()
     received = 0
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        began = time.perf_counter()
+        clock = Clock(pid)
         for _ in range(times):
             connection.sendall(request)
             received += _read_answer(connection)
-        return received / MIB / (time.perf_counter() - began)
+        return clock.measured(received / MIB)
 
 
 def _read_answer(connection: socket.socket) -> int:
@@ -107,8 +133,8 @@ def connect(port: int) -> socket.socket:
 
 
 def pushes_per_second(
-    port: int, repository: str, headers: Mapping[str, str], *, size: int, count: int, clients: int, way: str
-) -> float:
+    pid: int, port: int, repository: str, headers: Mapping[str, str], *, size: int, count: int, clients: int, way: str
+) -> Measured:
     """How many blobs of a size, new ones each time, several clients push in a second.
 
     Only the requests are on the clock: the contents and their digests are made before.
@@ -125,11 +151,11 @@ def pushes_per_second(
     threads = [threading.Thread(target=work, args=(mine,)) for mine in contents]
     for thread in threads:
         thread.start()
+    clock = Clock(pid)
     barrier.wait()
-    began = time.perf_counter()
     for thread in threads:
         thread.join()
-    return clients * (count // clients) / (time.perf_counter() - began)
+    return clock.measured(clients * (count // clients))
 
 
 def _new_blob(size: int) -> tuple[bytes, str]:
@@ -137,10 +163,25 @@ def _new_blob(size: int) -> tuple[bytes, str]:
     return content, digest_of(content)
 
 
+def _family(pid: int) -> list[int]:
+    """A process and its children."""
+    with open(f"/proc/{pid}/task/{pid}/children") as children:
+        return [pid, *map(int, children.read().split())]
+
+
+def _processor_s(pid: int) -> float:
+    """What a process and its children have used of the processor, in user and kernel mode."""
+    ticks = 0
+    for member in _family(pid):
+        with open(f"/proc/{member}/stat") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def proportional_mib(pid: int) -> float:
     """Memory of a process and its children; what several share is counted once (PSS)."""
-    with open(f"/proc/{pid}/task/{pid}/children") as children:
-        return sum(map(_pss_mib, [pid, *map(int, children.read().split())]))
+    return sum(map(_pss_mib, _family(pid)))
 
 
 def _pss_mib(pid: int) -> float:

@@ -81,6 +81,7 @@ class Homeport:
     """Homeport with one worker; requests carry a bearer token, as they do in life."""
 
     name = "homeport"
+    pid = 0
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
@@ -107,6 +108,7 @@ class DockerRegistry:
     """Debian's docker-registry, without authentication."""
 
     name = "docker-registry"
+    pid = 0
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
@@ -126,6 +128,7 @@ class Nginx:
     """nginx with one worker and sendfile, over plain files."""
 
     name = "nginx"
+    pid = 0
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
