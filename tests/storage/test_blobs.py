@@ -17,6 +17,7 @@ from homeport.errors import (
     DigestMismatch,
     SizeMismatch,
     StoreFull,
+    StoreUnavailable,
     UploadBusy,
     UploadUnknown,
 )
@@ -202,6 +203,21 @@ def test_discarding_takes_away_a_sealed_blob_too(store: FilesystemStore) -> None
         with pytest.raises(BlobUnknown):
             await whole(store, key)
         await store.delete(key)
+
+    asyncio.run(run())
+
+
+def test_a_blob_in_memory_is_read_at_once_and_only_as_a_whole(store: FilesystemStore) -> None:
+    async def run() -> None:
+        upload = await begun(store)
+        await store.append(upload, stream(b"hello"), offset=0, limit_bytes=UNLIMITED)
+        key = await store.seal(upload, Digest(digest_of(b"hello")))
+        assert store.read_cached(key, 5) == b"hello"
+        assert store.read_cached(key, 6) is None
+        await store.delete(key)
+        assert store.read_cached(key, 5) is None
+        with pytest.raises(StoreUnavailable):
+            store.local_path(key)
 
     asyncio.run(run())
 

@@ -1,6 +1,7 @@
 """OCI Distribution Spec §Push, §Pull, beyond what the conformance suite looks at."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -17,6 +18,7 @@ from homeport.core.access import Actor
 from homeport.core.services import Services
 from homeport.errors import UploadUnknown
 from homeport.names import Digest, RepositoryName, TagName
+from homeport.storage.db import blobs as blob_rows
 from homeport.storage.db import uploads as upload_rows
 from homeport.storage.db.records import OrganizationRole
 from tests.home import (
@@ -54,6 +56,37 @@ def test_an_image_comes_back_bit_for_bit(client: httpx.Client, name: str) -> Non
     assert by_tag.headers["content-type"] == "application/vnd.oci.image.manifest.v1+json"
     assert client.get(f"/v2/{name}/manifests/{digest_of(content)}").content == content
     assert client.get(f"/v2/{name}/blobs/{digest_of(b'layer bits')}").content == b"layer bits"
+
+
+@pytest.mark.parametrize("size", [0, 1, 128 * 1024, 128 * 1024 + 1, 3 * 1024 * 1024])
+def test_a_blob_of_any_size_comes_whole(client: httpx.Client, name: str, size: int) -> None:
+    content = random.Random(size).randbytes(size)
+    got = client.get(f"/v2/{name}/blobs/{push_blob(client, name, content)}")
+    assert got.content == content
+    assert int(got.headers["content-length"]) == size
+
+
+@pytest.mark.parametrize("size", [10, 1024 * 1024])
+def test_a_blob_whose_bytes_are_lost_is_not_there_now(home: Home, client: httpx.Client, name: str, size: int) -> None:
+    digest = push_blob(client, name, random.Random(f"lost {size}").randbytes(size))
+
+    async def lose(services: Services) -> None:
+        async with services.db.read() as tx:
+            blob = await blob_rows.get(tx, digest)
+        assert blob is not None
+        await services.blobs.delete(blob.storage_key)
+
+    home.run(lose)
+    assert client.get(f"/v2/{name}/blobs/{digest}").status_code == 503
+
+
+def test_an_error_closes_the_connection_only_if_it_left_some_of_the_body(client: httpx.Client, name: str) -> None:
+    read = client.put(f"/v2/{name}/manifests/latest", content=b"no manifest" * 100_000)
+    assert read.status_code == 400
+    assert "connection" not in read.headers
+    unread = client.put(f"/v2/{name}/blobs/uploads/unknown?digest={digest_of(b'')}", content=b"x" * 1_000_000)
+    assert unread.status_code == 404
+    assert unread.headers["connection"] == "close"
 
 
 def test_a_head_has_the_headers_of_a_get_and_no_body(client: httpx.Client, name: str) -> None:
