@@ -3,11 +3,11 @@
     blobs/3f/3f0c….part                    an upload that gathers bytes; `3f0c…` is its id
     blobs/3f/3f0c….sha256-9f86d081…        a sealed blob; this relative path is its key
 
-Both stand in one folder, so that sealing is one rename; the file is synced before it and the folder after it. Bytes
-are hashed while they arrive, in a thread, a mebibyte at a time: hashing on the event loop would starve the others.
-The disk begins with each batch while it is hashed, so that the sync at the end finds little left to do.
-The state of the hash lives in memory only. When an upload goes on in another process, or after a restart, the
-bytes are read once more at the end.
+Both stand in one folder, so that sealing is one rename, after which the file is synced, and the folder. Bytes are
+hashed while they arrive, in a thread, a mebibyte at a time: hashing on the event loop would starve the others. The
+disk is told to begin with a batch before it is hashed, so that the sync at the end finds little left to do. The state
+of the hash lives in memory only. When an upload goes on in another process, or after a restart, the bytes are read
+once more at the end.
 """
 
 import asyncio
