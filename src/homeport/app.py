@@ -16,6 +16,7 @@ import structlog
 from homeport import settings as settings_module
 from homeport.api.health import health
 from homeport.api.http import Application, Receive, Scope, Send
+from homeport.api.proxies import TrustedProxies
 from homeport.api.requests import RequestLog
 from homeport.core.authentication import Authenticator
 from homeport.core.pulls import PullLog
@@ -28,6 +29,7 @@ from homeport.logs import configure_logs
 from homeport.names import RESERVED_NAMES
 from homeport.settings import Settings
 from homeport.storage.blobs.filesystem import FilesystemStore
+from homeport.storage.cache.memory import MemoryCounters
 from homeport.storage.db import accounts as account_rows
 from homeport.storage.db.engine import open_database
 
@@ -53,7 +55,13 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         pulls = PullLog()
         authenticator = Authenticator(db, Signer(keys), pulls, settings)
         yield Services(
-            settings=settings, db=db, blobs=blobs, authenticator=authenticator, pulls=pulls, recent=Recent(db)
+            settings=settings,
+            db=db,
+            blobs=blobs,
+            authenticator=authenticator,
+            pulls=pulls,
+            recent=Recent(db),
+            counters=MemoryCounters(),
         )
     finally:
         await db.close()
@@ -64,6 +72,7 @@ def create_app(services: Services) -> Application:
     from homeport.api.hub.app import create_app as create_hub  # noqa: PLC0415 - a third of the start-up time
     from homeport.api.registry.app import Registry  # noqa: PLC0415
 
+    settings = services.settings
     hub = create_hub(services)
     registry = Registry(services)
 
@@ -78,7 +87,8 @@ def create_app(services: Services) -> Application:
         else:
             await hub(scope, receive, send)
 
-    return RequestLog(dispatch)
+    app = RequestLog(dispatch)
+    return TrustedProxies(app, settings.trusted_proxies) if settings.trusted_proxies else app
 
 
 class Server:

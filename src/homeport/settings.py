@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from homeport.addresses import Networks
+
 PREFIX = "HOMEPORT_"
 CONFIG_VARIABLE = "HOMEPORT_CONFIG"
 _NOT_SETTINGS = {CONFIG_VARIABLE, "HOMEPORT_FAULT_POINT"}
@@ -21,6 +23,7 @@ _PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+")
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
+Limit = Annotated[int, Meta(ge=0)]
 
 
 class SettingsError(Exception):
@@ -86,6 +89,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     login_attempts_window: Annotated[
         Positive, Meta(description="Seconds over which failed logins count; each worker counts those that it saw.")
     ] = 600
+    rate_limit_anonymous: Annotated[
+        Limit,
+        Meta(
+            description="Requests to the Hub API from one address within `rate_limit_window`, logins too; 0: no limit."
+        ),
+    ] = 180
+    rate_limit_user: Annotated[
+        Limit, Meta(description="Requests to the Hub API of one account within `rate_limit_window`; 0: no limit.")
+    ] = 600
+    rate_limit_window: Annotated[Positive, Meta(description="Seconds over which requests to the Hub API count.")] = 60
+    trusted_proxies: Annotated[
+        Networks,
+        Meta(
+            description="Addresses and networks (CIDR) of proxies whose `X-Forwarded-…` headers are believed, "
+            "with commas in between, or a list."
+        ),
+    ] = Networks()
     drain_timeout: Annotated[
         Positive, Meta(description="Seconds that running transfers have to finish after SIGTERM.")
     ] = 30
@@ -159,6 +179,9 @@ def load(environ: Mapping[str, str] = os.environ, **flags: Any) -> Settings:
 def _decode(type_: type, value: Any) -> Any:
     if type_ is Path:
         return Path(value)
+    if type_ is Networks:
+        texts = value.split(",") if isinstance(value, str) else map(str, value)
+        return Networks(text.strip() for text in texts if text.strip())
     raise TypeError(f"cannot read {type_}")
 
 

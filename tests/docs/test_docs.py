@@ -18,8 +18,8 @@ def test_the_page_of_settings_is_the_code() -> None:
     for name, text in descriptions().items():
         variable, default, description = (cell.strip() for cell in rows[name].split("|"))
         assert variable == f"`HOMEPORT_{name.upper()}`"
-        value = getattr(defaults, name)
-        assert default == (f"`{value}`" if value != "" else "")
+        value = str(getattr(defaults, name))
+        assert default == (f"`{value}`" if value else "")
         assert description == text
 
 

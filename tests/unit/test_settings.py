@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from homeport.addresses import Networks
 from homeport.settings import SettingsError, load
 
 
@@ -39,6 +40,9 @@ def test_a_flag_beats_a_variable_beats_the_file(tmp_path: Path) -> None:
         ({"HOMEPORT_DATABASE_URL": "postgresql://u:p@h:port/x"}, ["HOMEPORT_DATABASE_URL", "cannot be read"]),
         ({"HOMEPORT_DATABASE_URL": "postgresql://h:99999/x"}, ["HOMEPORT_DATABASE_URL", "cannot be read"]),
         ({"HOMEPORT_DATABASE_URL": "mysql://x"}, ["HOMEPORT_DATABASE_URL", "postgresql://"]),
+        ({"HOMEPORT_RATE_LIMIT_USER": "-1"}, ["HOMEPORT_RATE_LIMIT_USER", "0"]),
+        ({"HOMEPORT_TRUSTED_PROXIES": "10.0.0.0/8, proxy"}, ["HOMEPORT_TRUSTED_PROXIES", "'proxy'"]),
+        ({"HOMEPORT_TRUSTED_PROXIES": "10.0.0.1/8"}, ["HOMEPORT_TRUSTED_PROXIES", "host bits"]),
         ({"HOMEPORT_CONFIG": "/nowhere/homeport.toml"}, ["HOMEPORT_CONFIG", "cannot read"]),
     ],
 )
@@ -49,9 +53,26 @@ def test_what_is_wrong_is_named(environment: dict[str, str], words: list[str]) -
         assert word in str(caught.value)
 
 
+def test_proxies_are_a_list_or_a_text_with_commas(tmp_path: Path) -> None:
+    expected = Networks(["10.0.0.0/8", "::1"])
+    for text in ("10.0.0.0/8,::1", " 10.0.0.0/8 , ::1,"):
+        assert load({"HOMEPORT_TRUSTED_PROXIES": text}).trusted_proxies == expected
+    file = tmp_path / "homeport.toml"
+    for text in ('["10.0.0.0/8", "::1"]', '"10.0.0.0/8, ::1"'):
+        file.write_text(f"trusted_proxies = {text}")
+        assert load({"HOMEPORT_CONFIG": str(file)}).trusted_proxies == expected
+    assert not load({"HOMEPORT_TRUSTED_PROXIES": ""}).trusted_proxies
+
+
 def test_a_wrong_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / "homeport.toml"
-    for text, word in (("port = ", "TOML"), ("colour = 1", "colour"), ("port = 'x'", "port")):
+    for text, word in (
+        ("port = ", "TOML"),
+        ("colour = 1", "colour"),
+        ("port = 'x'", "port"),
+        ("trusted_proxies = 5", "proxies"),
+        ("trusted_proxies = [5]", "5"),
+    ):
         file.write_text(text)
         with pytest.raises(SettingsError, match=word):
             load({"HOMEPORT_CONFIG": str(file)})

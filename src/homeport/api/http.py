@@ -137,8 +137,12 @@ class Response:
 
 
 def client_address(scope: Scope) -> str:
+    """Where a request comes from, empty if that is unknown. Where one socket listens for both, IPv4 comes as IPv6."""
     client = scope.get("client")
-    return client[0] if client else ""
+    if not client:
+        return ""
+    address: str = client[0]
+    return address.removeprefix("::ffff:") if "." in address else address
 
 
 def base_url(settings: Settings, scope: Scope) -> str:

@@ -8,7 +8,7 @@ import time
 
 import structlog
 
-from homeport.api.http import Application, Message, Receive, Response, Scope, Send
+from homeport.api.http import Application, Message, Receive, Response, Scope, Send, client_address
 
 log = structlog.get_logger()
 
@@ -60,7 +60,7 @@ class RequestLog:
         except Exception:
             log.exception("request failed", request_id=request_id, method=scope["method"], path=scope["path"])
             if status == 0:
-                await _send_error(observed, is_head=scope["method"] == "HEAD")
+                await send_error(observed, is_head=scope["method"] == "HEAD")
         log.info(
             "request",
             request_id=request_id,
@@ -69,7 +69,7 @@ class RequestLog:
             status=status,
             size_bytes=size,
             duration_ms=round((time.perf_counter() - began) * 1000, 3),
-            address=scope["client"][0] if scope.get("client") else None,
+            address=client_address(scope) or None,
         )
 
 
@@ -93,7 +93,7 @@ def _request_id(scope: Scope) -> str:
     return f"{_PROCESS}-{next(_numbers):x}"
 
 
-async def _send_error(send: Send, *, is_head: bool) -> None:
+async def send_error(send: Send, *, is_head: bool) -> None:
     """One body that the Hub's clients and the registry's can both read."""
     body = b'{"message":"internal error","errors":[{"code":"UNKNOWN","message":"internal error"}],"errinfo":{}}'
     await Response(500, [(b"content-type", b"application/json")], body).send(send, is_head=is_head)

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import msgspec
 
+from homeport.addresses import counted_as
 from homeport.core import access_tokens, accounts, passwords
 from homeport.core.access import ANONYMOUS, NO_CEILING, Action, Actor, Grant
 from homeport.core.pulls import PullLog
@@ -112,6 +113,7 @@ class Authenticator:
             TooManyAttempts
         """
         name = name.lower()
+        address = counted_as(address)
         _refuse_if_blocked(self._addresses, address)
         if secret.startswith(access_tokens.PREFIX):
             credential = await self._log_in_by_token(name, secret)

@@ -7,6 +7,7 @@ from homeport.core.pulls import PullLog
 from homeport.core.recent import Recent
 from homeport.settings import Settings
 from homeport.storage.blobs.store import BlobStore
+from homeport.storage.cache.cache import Counters
 from homeport.storage.db.database import Database
 
 
@@ -17,3 +18,4 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     authenticator: Authenticator
     pulls: PullLog
     recent: Recent
+    counters: Counters

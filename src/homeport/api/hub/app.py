@@ -6,13 +6,18 @@ from typing import Any
 from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
+from litestar.handlers import BaseRouteHandler
 from litestar.types import ControllerRouterHandler
 
-from homeport.api.http import Message, Receive, Response, Scope, Send
-from homeport.api.hub import access_tokens, authentication, documents, tags
+from homeport.api.http import Message, Receive, Request, Response, Scope, Send
+from homeport.api.hub import access_tokens, authentication, documents, rate_limits, tags
 from homeport.api.hub.errors import HUB_ERRORS, pass_on, render_http, renderers
-from homeport.api.hub.requests import HubRequest, identifier
+from homeport.api.hub.requests import CALLER, HubRequest, find_caller, from_where, identified
+from homeport.api.requests import send_error
+from homeport.core import limits
+from homeport.core.access import ANONYMOUS, Actor
 from homeport.core.services import Services
+from homeport.errors import HomeportError
 
 _SECURITY_HEADERS = [(b"x-frame-options", b"deny"), (b"x-content-type-options", b"nosniff")]
 
@@ -21,7 +26,9 @@ OPEN: Sequence[ControllerRouterHandler] = [*authentication.handlers, *documents.
 """A login is no place to ask for a token: clients send the one that has expired along."""
 
 IDENTIFIED: Sequence[ControllerRouterHandler] = [access_tokens.router, *tags.handlers]
-"""Here a guard finds out who asks before anything else of a request is read."""
+"""Here a guard lets in whoever may be let in before anything else of a request is read."""
+
+_OPEN_PATHS = {path for handler in OPEN if isinstance(handler, BaseRouteHandler) for path in handler.paths}
 
 
 def create_app(services: Services) -> "Hub":
@@ -30,42 +37,61 @@ def create_app(services: Services) -> "Hub":
     def provide_services() -> Services:
         return services
 
-    identified = Router("/", route_handlers=IDENTIFIED, guards=[identifier(services)])
-    return Hub(
-        Litestar(
-            route_handlers=[*OPEN, identified],
-            dependencies={"services": Provide(provide_services, sync_to_thread=False)},
-            exception_handlers={**renderers(HUB_ERRORS), HTTPException: render_http, Exception: pass_on},
-            request_class=HubRequest,
-            openapi_config=None,
-            logging_config=None,
-            debug=False,
-        )
+    app = Litestar(
+        route_handlers=[*OPEN, Router("/", route_handlers=IDENTIFIED, guards=[identified])],
+        dependencies={"services": Provide(provide_services, sync_to_thread=False)},
+        exception_handlers={**renderers(HUB_ERRORS), HTTPException: render_http, Exception: pass_on},
+        request_class=HubRequest,
+        openapi_config=None,
+        logging_config=None,
+        debug=False,
     )
+    return Hub(app, services)
 
 
 class Hub:
-    """What is the same for every route, and for what no route takes."""
+    """What is the same for every route, and for what no route takes: who asks, and whether they ask too often."""
 
-    def __init__(self, app: Litestar) -> None:
-        self._app = app
+    def __init__(self, app: Litestar, services: Services) -> None:
+        self._app: Any = app  # it wants its own names for the types of ASGI
+        self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_head = scope["method"] == "HEAD"
+        request = Request(scope, receive)
+        scope[CALLER] = caller = await self._caller(request)
+        # Whose token lets nobody in counts by address, so that there is a limit to guessing tokens.
+        actor = ANONYMOUS if isinstance(caller, HomeportError) else caller
+        window = await limits.count_request(self._services, actor, address=request.address)
+        headers = [*_SECURITY_HEADERS, *rate_limits.headers(window)]
+        is_head = request.method == "HEAD"
+        is_begun = False
 
         async def finished(message: Message) -> None:
+            nonlocal is_begun
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_SECURITY_HEADERS]
+                is_begun = True
+                message["headers"] = [*message["headers"], *headers]
             elif is_head:
                 message["body"] = b""
             await send(message)
 
-        if b"%2f" in scope.get("raw_path", b"").lower():
+        if window is not None and not window.is_allowed:
+            await rate_limits.refusal(window).send(finished, is_head=is_head)
+        elif b"%2f" in scope.get("raw_path", b"").lower():
             # No name has a slash in it, and a proxy may see another path than we do.
             await _NOT_FOUND.send(finished, is_head=is_head)
-            return
-        app: Any = self._app  # it wants its own names for the types of ASGI
-        await app(scope, receive, finished)
+        else:
+            try:
+                await self._app(scope, receive, finished)
+            except Exception:
+                if not is_begun:
+                    await send_error(finished, is_head=is_head)
+                raise  # `RequestLog` writes it down
+
+    async def _caller(self, request: Request) -> Actor | HomeportError:
+        if request.path.rstrip("/") in _OPEN_PATHS:
+            return from_where(ANONYMOUS, request)
+        return await find_caller(self._services, request)
 
 
 _NOT_FOUND = Response(404, [(b"content-type", b"application/json")], b'{"message":"page not found","errinfo":{}}')

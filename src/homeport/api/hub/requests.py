@@ -1,23 +1,26 @@
 """A request at the Hub door: who asks, with what body, from which page on."""
 
 import re
-from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import Any, TypeVar
 
 import msgspec
 from litestar import Request
+from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Empty
 
 from homeport.api import http
 from homeport.core.access import ANONYMOUS, Actor
 from homeport.core.services import Services
-from homeport.errors import BodyInvalid, FieldInvalid, NotAuthenticated
+from homeport.errors import BodyInvalid, FieldInvalid, HomeportError, NotAuthenticated
 
 T = TypeVar("T")
 
 BODY_SIZE_LIMIT = 1024 * 1024
+
+CALLER = "homeport.caller"
+"""Where the scope of a request holds its actor, or why there is none."""
 
 _MISSING_FIELD = re.compile(r"Object missing required field `(\w+)`")
 _WRONG_FIELD = re.compile(r"(.+) - at `\$\.(\w+).*`")
@@ -26,8 +29,14 @@ _WRONG_FIELD = re.compile(r"(.+) - at `\$\.(\w+).*`")
 class HubRequest(Request[Any, Any, Any]):
     """Reads bodies as JSON whatever their content type: scripts send none, or the one of a form."""
 
-    actor: Actor
-    """Who asks, as the guard has found out."""
+    @property
+    def actor(self) -> Actor:
+        """Who asks, as the door has found out; nobody where an `Authorization` header is not looked at.
+
+        Raises:
+            NotAuthenticated: what the caller came with lets nobody in.
+        """
+        return _actor_of(self)
 
     @cached_property
     def plain(self) -> http.Request:
@@ -90,22 +99,33 @@ def _malformed(reason: str) -> BodyInvalid:
     return BodyInvalid(f"malformed request: {reason}")
 
 
-def identifier(services: Services) -> Callable[..., Awaitable[None]]:
-    """A guard that finds out who asks before anything else of a request is read."""
-
-    async def identify(request: HubRequest, _handler: BaseRouteHandler) -> None:
-        """Nobody without an `Authorization` header; whoever comes with one has to be let in.
-
-        Raises:
-            NotAuthenticated
-        """
-        plain = request.plain
-        actor = ANONYMOUS
-        if header := plain.header(b"authorization"):
-            token = http.bearer_token(header)
-            if token is None:
-                raise NotAuthenticated
+async def find_caller(services: Services, request: http.Request) -> Actor | HomeportError:
+    """Nobody without an `Authorization` header. Whoever comes with one has to be let in, or it is said why not."""
+    actor = ANONYMOUS
+    if header := request.header(b"authorization"):
+        token = http.bearer_token(header)
+        if token is None:
+            return NotAuthenticated()
+        try:
             actor = await services.authenticator.hub_actor(token)
-        request.actor = msgspec.structs.replace(actor, address=plain.address, user_agent=plain.user_agent)
+        except HomeportError as error:
+            return error
+    return from_where(actor, request)
 
-    return identify
+
+def from_where(actor: Actor, request: http.Request) -> Actor:
+    """The actor with what is written down of where they come from."""
+    return msgspec.structs.replace(actor, address=request.address, user_agent=request.user_agent)
+
+
+async def identified(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    """A guard: who asks comes before anything else of a request is read. Raises: NotAuthenticated."""
+    _actor_of(connection)
+
+
+def _actor_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
+    scope: Any = connection.scope
+    caller: Actor | HomeportError = scope[CALLER]
+    if isinstance(caller, HomeportError):
+        raise caller
+    return caller

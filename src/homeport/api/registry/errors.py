@@ -1,5 +1,6 @@
 """Domain errors in the words of the registry: OCI Distribution Spec §Error Codes, and the Bearer challenge."""
 
+import time
 from collections.abc import Mapping
 
 import msgspec
@@ -55,6 +56,7 @@ def render(error: e.HomeportError, request: Request) -> Response:
     headers = []
     if isinstance(error, e.TooMany):
         headers.append((b"retry-after", str(error.retry_after_s).encode()))
+        headers.append((b"x-retry-after", str(int(time.time()) + error.retry_after_s).encode()))
     elif isinstance(error, e.Unavailable):
         headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
     elif isinstance(error, e.RangeInvalid):
