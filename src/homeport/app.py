@@ -71,10 +71,13 @@ def create_app(services: Services) -> Application:
     """The doors of running services as one application, without a lifespan."""
     from homeport.api.hub.app import create_app as create_hub  # noqa: PLC0415 - a third of the start-up time
     from homeport.api.registry.app import Registry  # noqa: PLC0415
+    from homeport.api.registry.pull_limits import PullLimits  # noqa: PLC0415
 
     settings = services.settings
     hub = create_hub(services)
-    registry = Registry(services)
+    registry: Application = Registry(services)
+    if settings.has_pull_limits:
+        registry = PullLimits(registry, services)
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]

@@ -10,7 +10,7 @@ HomeportError
 ├── Conflict      AccountExists · TeamExists · UploadBusy · LastOwner
 ├── Denied        NotAuthenticated · CredentialsInvalid · OrganizationLogin · ActionDenied · TokenNotAllowed
 ├── TooLarge      ManifestTooLarge · BlobTooLarge · BodyTooLarge
-├── TooMany       TooManyAttempts
+├── TooMany       TooManyAttempts · TooManyPulls
 └── Unavailable   DatabaseUnavailable · StoreUnavailable · StoreFull
 """
 
@@ -277,6 +277,11 @@ class TooMany(HomeportError):
 class TooManyAttempts(TooMany):
     def __init__(self, retry_after_s: int) -> None:
         super().__init__("too many failed login attempts for username or IP address", retry_after_s)
+
+
+class TooManyPulls(TooMany):
+    def __init__(self, limit: int, window_s: int, retry_after_s: int) -> None:
+        super().__init__(f"pull limit reached: no more than {limit} pulls in {window_s} seconds", retry_after_s)
 
 
 class Unavailable(HomeportError):

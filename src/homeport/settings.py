@@ -99,6 +99,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Limit, Meta(description="Requests to the Hub API of one account within `rate_limit_window`; 0: no limit.")
     ] = 600
     rate_limit_window: Annotated[Positive, Meta(description="Seconds over which requests to the Hub API count.")] = 60
+    pull_limit_anonymous: Annotated[
+        Limit, Meta(description="Pulls without an account from one address within `pull_limit_window`; 0: no limit.")
+    ] = 0
+    pull_limit_user: Annotated[
+        Limit, Meta(description="Pulls of one account within `pull_limit_window`; 0: no limit.")
+    ] = 0
+    pull_limit_window: Annotated[Positive, Meta(description="Seconds over which pulls count.")] = 6 * 3600
     trusted_proxies: Annotated[
         Networks,
         Meta(
@@ -117,6 +124,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def is_sqlite(self) -> bool:
         return not self.database_url
+
+    @property
+    def has_pull_limits(self) -> bool:
+        return bool(self.pull_limit_anonymous or self.pull_limit_user)
 
     @property
     def sqlite_path(self) -> Path:

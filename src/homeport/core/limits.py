@@ -1,4 +1,4 @@
-"""How many requests a caller has: accounts by their id, everybody else by where they come from.
+"""How many requests and pulls a caller has: accounts by their id, everybody else by where they come from.
 
 A limit of 0 is none. Windows are those of `storage/cache`: the first request begins one.
 """
@@ -8,6 +8,8 @@ import time
 from homeport.addresses import counted_as
 from homeport.core.access import Actor
 from homeport.core.services import Services
+from homeport.errors import TooManyPulls
+from homeport.settings import Settings
 from homeport.storage.cache.cache import Window
 
 
@@ -19,6 +21,32 @@ async def count_request(services: Services, actor: Actor, *, address: str) -> Wi
         return None
     key = f"request {_caller(actor, address)}"
     return await services.counters.hit(key, limit=limit, window_s=settings.rate_limit_window)
+
+
+async def count_pull(services: Services, actor: Actor, *, address: str) -> None:
+    """Count a pull that is about to be answered.
+
+    Raises:
+        TooManyPulls
+    """
+    limit, window_s = pull_limit(services.settings, actor), services.settings.pull_limit_window
+    if limit:
+        window = await services.counters.hit(f"pull {_caller(actor, address)}", limit=limit, window_s=window_s)
+        if not window.is_allowed:
+            raise TooManyPulls(limit, window_s, seconds_until(window.reset_at))
+
+
+async def look_at_pulls(services: Services, actor: Actor, *, address: str) -> Window | None:
+    """How many pulls the caller has left; None if there is no limit."""
+    limit, window_s = pull_limit(services.settings, actor), services.settings.pull_limit_window
+    if not limit:
+        return None
+    return await services.counters.look(f"pull {_caller(actor, address)}", limit=limit, window_s=window_s)
+
+
+def pull_limit(settings: Settings, actor: Actor) -> int:
+    """Pulls that the caller has within `pull_limit_window`; 0 for any number."""
+    return settings.pull_limit_anonymous if actor.is_anonymous else settings.pull_limit_user
 
 
 def seconds_until(reset_at: int) -> int:

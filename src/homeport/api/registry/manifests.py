@@ -2,7 +2,7 @@
 
 from homeport.api.registry.exchange import Exchange, matches_etag
 from homeport.api.registry.ranges import content_range, wanted_range
-from homeport.core import manifests
+from homeport.core import limits, manifests
 from homeport.core.manifest_parsing import SIZE_LIMIT
 from homeport.errors import BodyTooLarge, FieldInvalid, ManifestTooLarge
 from homeport.names import TagName, parse_reference
@@ -17,6 +17,8 @@ async def get(exchange: Exchange, item: str) -> None:
     reference = parse_reference(item)
     repository, manifest = await manifests.pull(services, actor=exchange.actor, name=exchange.name, reference=reference)
     if request.method == "GET":
+        if services.settings.has_pull_limits:
+            await limits.count_pull(services, exchange.actor, address=request.address)
         services.pulls.pulled(repository_id=repository.id, manifest_id=manifest.id, tag_id=manifest.tag_id)
     digest = manifest.digest.encode()
     headers = [
