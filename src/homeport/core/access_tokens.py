@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from homeport.core import accounts
+from homeport.core import accounts, audit
 from homeport.core.access import SCOPE_GRANTS, Actor, Ceiling, Scope
+from homeport.core.audit import AuditAction
 from homeport.errors import AccessTokenUnknown, FieldInvalid, NotAuthenticated, PageUnknown, TokenNotAllowed
 from homeport.storage.db import access_tokens as rows
 from homeport.storage.db.database import Transaction, utcnow
@@ -87,6 +88,8 @@ async def create_token(
         creator_ip=actor.address,
         creator_ua=actor.user_agent[:USER_AGENT_LENGTH_LIMIT],
     )
+    expiry = {"expires_at": expires_at} if expires_at else {}
+    await _record(tx, actor, AuditAction.USER_ACCESS_TOKEN_CREATE, token, scopes=" ".join(scopes), **expiry)
     return Created(token, secret)
 
 
@@ -136,6 +139,9 @@ async def update_token(
         raise AccessTokenUnknown
     if not updated.is_active:
         await accounts.revoke(tx, token.account_id)
+    if updated != token:
+        is_active_text = "true" if updated.is_active else "false"
+        await _record(tx, actor, AuditAction.USER_ACCESS_TOKEN_UPDATE, updated, is_active=is_active_text)
     return updated
 
 
@@ -145,10 +151,25 @@ async def delete_token(tx: Transaction, *, actor: Actor, uuid: str) -> None:
     Raises:
         AccessTokenUnknown
     """
-    account_id = own_account(actor)
-    if not await rows.delete(tx, account_id=account_id, uuid=uuid):
+    token = await access_token(tx, actor=actor, uuid=uuid)
+    if not await rows.delete(tx, account_id=token.account_id, uuid=uuid):
         raise AccessTokenUnknown
-    await accounts.revoke(tx, account_id)
+    await accounts.revoke(tx, token.account_id)
+    await _record(tx, actor, AuditAction.USER_ACCESS_TOKEN_DELETE, token)
+
+
+async def _record(tx: Transaction, actor: Actor, action: AuditAction, token: AccessToken, **data: str) -> None:
+    """Write down what became of a token, in the log of its account."""
+    await audit.record(
+        tx,
+        actor,
+        action,
+        account_id=token.account_id,
+        name=actor.name,
+        token_id=token.uuid,
+        token_label=token.label,
+        **data,
+    )
 
 
 def own_account(actor: Actor) -> int:

@@ -27,6 +27,9 @@ class AuditAction(StrEnum):
     REPO_CHANGE_PRIVACY = "repo.change_privacy"
     REPO_TAG_PUSH = "repo.tag.push"
     REPO_TAG_DELETE = "repo.tag.delete"
+    REPO_MANIFEST_DELETE = "repo.manifest.delete"
+    REPO_BLOB_DELETE = "repo.blob.delete"
+    REPO_COLLABORATOR_ADD = "repo.collaborator.add"
     REPO_PULL = "repo.pull"
 
     ORG_CREATE = "org.create"
@@ -89,6 +92,8 @@ async def record(
 
 async def record_all(tx: Transaction, actor: Actor, events: Sequence[Event]) -> None:
     """Write what one actor did, in one statement."""
+    if not events:
+        return
     origin = _origin(actor)
     now = utcnow()
     await rows.insert_all(
@@ -99,7 +104,8 @@ async def record_all(tx: Transaction, actor: Actor, events: Sequence[Event]) -> 
                 action=event.action,
                 name=event.name,
                 actor=actor.name,
-                data=msgspec.json.encode({**event.data, **origin}).decode(),
+                # Digests and tags are texts with types of their own, which the encoder does not take.
+                data=msgspec.json.encode({key: str(value) for key, value in event.data.items()} | origin).decode(),
                 created_at=now,
             )
             for event in events

@@ -1,6 +1,8 @@
 """Blobs as a repository sees them: by its own links, so that a digest learnt elsewhere opens nothing."""
 
+from homeport.core import audit
 from homeport.core.access import Action, Actor, access_repository
+from homeport.core.audit import AuditAction
 from homeport.core.services import Services
 from homeport.errors import BlobUnknown
 from homeport.names import Digest, RepositoryName
@@ -45,6 +47,14 @@ async def delete_blob(tx: Transaction, *, actor: Actor, name: RepositoryName, di
     await tx.lock("repository", repository.id)
     if not await rows.unlink(tx, repository_id=repository.id, digest=digest):
         raise BlobUnknown(digest)
+    await audit.record(
+        tx,
+        actor,
+        AuditAction.REPO_BLOB_DELETE,
+        account_id=repository.namespace_id,
+        name=str(name),
+        digest=digest,
+    )
 
 
 async def read_whole(services: Services, blob: Blob) -> bytes:

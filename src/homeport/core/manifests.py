@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from homeport.core import blobs, faults, manifest_parsing
+from homeport.core import audit, blobs, faults, manifest_parsing
 from homeport.core.access import Action, Actor, access_repository
+from homeport.core.audit import AuditAction, Event
 from homeport.core.manifest_parsing import Parsed
 from homeport.core.repositories import may_push, repository_to_push_to
 from homeport.core.services import Services
@@ -59,7 +60,8 @@ async def push(
         )
         await tx.lock("repository", repository.id)
         manifest_id = await _put(tx, services, actor, repository, parsed=parsed, manifest=manifest)
-        for tag in dict.fromkeys(tags):
+        tags = list(dict.fromkeys(tags))
+        for tag in tags:
             await tag_rows.put(
                 tx,
                 repository_id=repository.id,
@@ -68,9 +70,11 @@ async def push(
                 digest=digest,
                 actor_id=actor.account_id,
             )
+        events = [_event(AuditAction.REPO_TAG_PUSH, repository, tag=tag, digest=digest) for tag in tags]
+        await audit.record_all(tx, actor, events)
         faults.point("manifest-uncommitted")
     faults.point("manifest-committed")
-    return Pushed(digest, manifest.subject, list(tags))
+    return Pushed(digest, manifest.subject, tags)
 
 
 async def _read_config(services: Services, repository: Repository, parsed: Parsed) -> bytes | None:
@@ -172,6 +176,8 @@ async def delete(services: Services, *, actor: Actor, name: RepositoryName, refe
             if tag is None:
                 raise ManifestUnknown(reference)
             await tag_rows.delete(tx, tag, actor_id=actor.account_id)
+            event = _event(AuditAction.REPO_TAG_DELETE, repository, tag=tag.name, digest=tag.digest)
+            await audit.record_all(tx, actor, [event])
         faults.point("tag-delete-uncommitted")
     faults.point("tag-delete-committed")
 
@@ -180,6 +186,15 @@ async def _delete_manifest(tx: Transaction, actor: Actor, repository: Repository
     manifest_id = await rows.get_id(tx, repository_id=repository.id, digest=digest)
     if manifest_id is None:
         raise ManifestUnknown(digest)
-    for tag in await tag_rows.list_of_manifest(tx, manifest_id):
+    tags = await tag_rows.list_of_manifest(tx, manifest_id)
+    for tag in tags:
         await tag_rows.delete(tx, tag, actor_id=actor.account_id)
     await rows.delete(tx, manifest_id)
+    events = [_event(AuditAction.REPO_TAG_DELETE, repository, tag=tag.name, digest=digest) for tag in tags]
+    deleted = _event(AuditAction.REPO_MANIFEST_DELETE, repository, digest=digest)
+    await audit.record_all(tx, actor, [*events, deleted])
+
+
+def _event(action: AuditAction, repository: Repository, **data: str) -> Event:
+    name = RepositoryName(repository.namespace, repository.name)
+    return Event(action=action, account_id=repository.namespace_id, name=str(name), data=data)

@@ -1,11 +1,13 @@
 """Repositories: made by the first push, or by an operator."""
 
+from homeport.core import audit
 from homeport.core.access import Action, Actor, access_namespace, access_repository
+from homeport.core.audit import AuditAction
 from homeport.errors import RepositoryUnknown
 from homeport.names import RepositoryName
 from homeport.storage.db import repositories as rows
 from homeport.storage.db.database import Transaction
-from homeport.storage.db.records import Account, Permission, Repository
+from homeport.storage.db.records import Account, Namespace, Permission, Repository
 
 
 async def may_push(tx: Transaction, *, actor: Actor, name: RepositoryName) -> Repository | None:
@@ -35,7 +37,7 @@ async def repository_to_push_to(
         return await access_repository(tx, actor, name, Action.PUSH)
     except RepositoryUnknown:
         namespace = await access_namespace(tx, actor, name)
-    await rows.insert(tx, namespace, name=name.name, is_private=default_privacy == "private")
+    await _create(tx, actor, namespace, name, is_private=default_privacy == "private")
     return await access_repository(tx, actor, name, Action.PUSH)
 
 
@@ -46,16 +48,36 @@ async def create_repository(tx: Transaction, *, actor: Actor, name: RepositoryNa
         NamespaceUnknown, ActionDenied, NotAuthenticated: as `access_namespace`.
     """
     namespace = await access_namespace(tx, actor, name)
-    return await rows.insert(tx, namespace, name=name.name, is_private=is_private)
+    return await _create(tx, actor, namespace, name, is_private=is_private)
+
+
+async def _create(
+    tx: Transaction, actor: Actor, namespace: Namespace, name: RepositoryName, *, is_private: bool
+) -> bool:
+    if not await rows.insert(tx, namespace, name=name.name, is_private=is_private):
+        return False
+    privacy = "private" if is_private else "public"
+    await audit.record(tx, actor, AuditAction.REPO_CREATE, account_id=namespace.id, name=str(name), privacy=privacy)
+    return True
 
 
 async def add_collaborator(
     tx: Transaction, *, actor: Actor, name: RepositoryName, user: Account, permission: Permission
 ) -> None:
-    """Give a user a permission on a repository.
+    """Give a user a permission on a repository, in place of the one they had.
 
     Raises:
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
     repository = await access_repository(tx, actor, name, Action.ADMIN)
-    await rows.put_collaborator(tx, repository_id=repository.id, account_id=user.id, permission=permission)
+    if not await rows.put_collaborator(tx, repository_id=repository.id, account_id=user.id, permission=permission):
+        return
+    await audit.record(
+        tx,
+        actor,
+        AuditAction.REPO_COLLABORATOR_ADD,
+        account_id=repository.namespace_id,
+        name=str(name),
+        user=user.name,
+        permission=permission,
+    )

@@ -72,17 +72,21 @@ async def list_names_with_blob(tx: Transaction, *, digest: str) -> list[Reposito
     return [RepositoryName(row.namespace, row.name) for row in found]
 
 
-async def put_collaborator(tx: Transaction, *, repository_id: int, account_id: int, permission: Permission) -> None:
-    await tx.run(
-        """
-        insert into repository_collaborators (repository_id, account_id, permission, created_at)
-        values (:repository_id, :account_id, :permission, :now)
-        on conflict (repository_id, account_id) do update set permission = excluded.permission
-        """,
-        repository_id=repository_id,
-        account_id=account_id,
-        permission=permission,
-        now=utcnow(),
+async def put_collaborator(tx: Transaction, *, repository_id: int, account_id: int, permission: Permission) -> bool:
+    """Whether it was not so already."""
+    return bool(
+        await tx.run(
+            """
+            insert into repository_collaborators (repository_id, account_id, permission, created_at)
+            values (:repository_id, :account_id, :permission, :now)
+            on conflict (repository_id, account_id) do update set permission = excluded.permission
+                where repository_collaborators.permission <> excluded.permission
+            """,
+            repository_id=repository_id,
+            account_id=account_id,
+            permission=permission,
+            now=utcnow(),
+        )
     )
 
 
