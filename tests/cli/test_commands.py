@@ -135,6 +135,39 @@ def test_organizations_and_teams(command: Command) -> None:
     assert command("team", "grant", "acme", "devs", "nothing", "own").returncode != 0
 
 
+def test_an_audit_log(command: Command) -> None:
+    ok(command("migrate"))
+    for name in ("ann", "bob"):
+        ok(command("user", "create", name, "--email", f"{name}@example.com", "--password-stdin", stdin="a password\n"))
+    ok(command("org", "create", "acme", "--owner", "ann"))
+    ok(command("org", "add-member", "acme", "bob"))
+    events = answer(command("audit", "list", "acme", "--json"))
+    assert [(event["action"], event["actor"]) for event in events] == [
+        ("org.member.add", "homeport"),
+        ("org.create", "homeport"),
+    ]
+    newest, oldest = events
+    assert newest["data"] == {"user": "bob", "role": "member"}
+    lines = ok(command("audit", "list", "acme")).splitlines()
+    assert "added bob to the organization acme as member" in lines[0]
+    assert (len(lines), " homeport " in lines[1]) == (2, True)
+
+    def found(*arguments: str) -> list[str]:
+        return [event["action"] for event in answer(command("audit", "list", "acme", "--json", *arguments))]
+
+    assert found("--limit", "1") == ["org.member.add"]
+    assert found("--action", "org.create", "--name", "acme", "--actor", "homeport") == ["org.create"]
+    assert found("--actor", "ann") == []
+    assert found("--from", newest["created_at"]) == ["org.member.add"]
+    assert found("--to", newest["created_at"]) == ["org.create"]
+    assert found("--from", "2020-01-01", "--to", oldest["created_at"]) == []
+    assert ok(command("audit", "list", "bob", "--action", "user.create")).count("\n") == 1
+    assert ok(command("audit", "list", "bob", "--actor", "nobody")) == "no events\n"
+    assert command("audit", "list", "nobody").stderr == "homeport: account nobody not found\n"
+    for wrong in (("--limit", "0"), ("--from", "yesterday")):
+        assert command("audit", "list", "acme", *wrong).returncode != 0
+
+
 def test_seeding_twice_changes_nothing(command: Command) -> None:
     first = answer(command("seed", "--json"))
     assert len(first["tags"]) == first["new_tags"] == 7

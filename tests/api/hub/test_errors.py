@@ -6,11 +6,25 @@ import msgspec
 import pytest
 
 from homeport import errors
-from homeport.api.hub.errors import ACCESS_TOKEN_ERRORS, EXCHANGE_ERRORS, HUB_ERRORS, LOGIN_ERRORS, Table, closest
+from homeport.api.hub.errors import (
+    ACCESS_TOKEN_ERRORS,
+    AUDIT_ERRORS,
+    EXCHANGE_ERRORS,
+    HUB_ERRORS,
+    LOGIN_ERRORS,
+    Table,
+    closest,
+)
 from homeport.errors import HomeportError
 from tests.home import Home
 
-TABLES = {"hub": HUB_ERRORS, "tokens": ACCESS_TOKEN_ERRORS, "exchange": EXCHANGE_ERRORS, "login": LOGIN_ERRORS}
+TABLES = {
+    "hub": HUB_ERRORS,
+    "tokens": ACCESS_TOKEN_ERRORS,
+    "exchange": EXCHANGE_ERRORS,
+    "login": LOGIN_ERRORS,
+    "audit": AUDIT_ERRORS,
+}
 
 
 def all_errors(of: type[HomeportError] = HomeportError) -> Iterator[type[HomeportError]]:

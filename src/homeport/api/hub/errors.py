@@ -95,6 +95,30 @@ ACCESS_TOKEN_ERRORS: Table = {**HUB_ERRORS, e.Invalid: (400, value_error)}
 EXCHANGE_ERRORS: Table = {**HUB_ERRORS, e.NotAuthenticated: (401, error)}
 """Of `/v2/auth/token`."""
 
+RPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 10, 413: 11, 429: 8, 500: 13, 503: 14}
+"""What gRPC calls the statuses of HTTP; Docker's audit log answers with these numbers."""
+
+
+def rpc_status(status: int) -> Shape:
+    """Docker's `rpcStatus`, with the text where most other sections have it, too."""
+
+    def shape(error: e.HomeportError) -> Mapping[str, Any]:
+        message = str(error)
+        if isinstance(error, e.FieldInvalid):
+            message = detail_of_fields(error)["detail"]
+        elif isinstance(error, e.NotAuthenticated):
+            message = unauthorized(error)["message"]
+        return {"code": RPC_CODES[status], "message": message, "details": [], "detail": message}
+
+    return shape
+
+
+AUDIT_ERRORS: Table = {
+    **{cls: (status, rpc_status(status)) for cls, (status, _) in HUB_ERRORS.items()},
+    e.TooMany: (429, rate_limited),
+}
+"""Of `/v2/auditlogs`."""
+
 LOGIN_ERRORS: Table = {
     **{cls: (status, detail) for cls, (status, _) in HUB_ERRORS.items()},
     e.FieldInvalid: (400, detail_of_fields),

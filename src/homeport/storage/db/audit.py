@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 
 from homeport.storage.db.database import Transaction
+from homeport.storage.db.records import AuditEvent
 
 
 class NewEvent(msgspec.Struct, frozen=True):
@@ -26,4 +27,52 @@ async def insert_all(tx: Transaction, events: Sequence[NewEvent]) -> None:
         values (:account_id, :action, :name, :actor, :data, :created_at)
         """,
         [msgspec.structs.asdict(event) for event in events],
+    )
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Conditions on events; None is none."""
+
+    action: str | None = None
+    name: str | None = None
+    actor: str | None = None
+    data_part: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+# What the fields of `Filter` say. Each of the first three has an index that holds the order of time, too.
+_CONDITIONS = {
+    "action": "action = :action",
+    "name": "name = :name",
+    "actor": "actor = :actor",
+    # `replace` tells whether a text holds another one on both databases alike.
+    "data_part": "replace(data, :data_part, '') <> data",
+    "since": "created_at >= :since",
+    "until": "created_at < :until",
+}
+
+
+async def list_page(
+    tx: Transaction, *, account_id: int, conditions: Filter, offset: int, limit: int
+) -> list[AuditEvent]:
+    """The events of an account behind the first `offset` ones, the newest first."""
+    given = {field: value for field, value in msgspec.structs.asdict(conditions).items() if value is not None}
+    where = " and ".join(["account_id = :account_id", *(_CONDITIONS[field] for field in given)])
+    # What is skipped is walked over in an index alone; only the rows of the page are fetched.
+    return await tx.many(
+        AuditEvent,
+        f"""
+        select action, name, actor, data, created_at
+        from (
+            select id as page_id from audit_events where {where}
+            order by created_at desc, id desc limit :limit offset :offset
+        ) as page
+        join audit_events on audit_events.id = page_id
+        order by created_at desc, audit_events.id desc
+        """,
+        account_id=account_id,
+        offset=offset,
+        limit=limit,
+        **given,
     )

@@ -252,3 +252,13 @@ class SigningKey(msgspec.Struct, frozen=True):
 class Revocation(msgspec.Struct, frozen=True):
     id: int
     account_id: int
+
+
+class AuditEvent(msgspec.Struct, frozen=True):
+    """An event of an audit log. `data` is a JSON object of texts."""
+
+    action: str
+    name: str
+    actor: str
+    data: str
+    created_at: datetime

@@ -158,6 +158,8 @@ def _audit() -> None:
         moment("created_at"),
     )
     op.create_index("audit_events_account", "audit_events", ["account_id", "created_at", "id"])
-    for column in ("action", "name", "actor"):
+    # SQLite keeps no statistics: of two that serve alike it takes the one that was made last. So the one that leaves
+    # the most events is made first, and the one that leaves the fewest last.
+    for column in ("action", "actor", "name"):
         op.create_index(f"audit_events_{column}", "audit_events", ["account_id", column, "created_at", "id"])
     op.create_index("audit_events_created", "audit_events", ["created_at"])
