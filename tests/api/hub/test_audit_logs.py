@@ -1,11 +1,14 @@
 """Audit logs: what is written, by whom it is read, and how it is found."""
 
+import asyncio
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import msgspec
 import pytest
@@ -14,8 +17,9 @@ from homeport.core import accounts, audit, manifests, orgs, repositories
 from homeport.core.access import OPERATOR, Actor
 from homeport.core.audit import AuditAction, Event
 from homeport.core.audit_actions import ACTIONS, CATALOGUE, sentence
+from homeport.core.pulls import PullLog
 from homeport.core.services import Services
-from homeport.errors import AccountExists, ValueUnstorable
+from homeport.errors import AccountExists, DatabaseUnavailable, ValueUnstorable
 from homeport.names import Digest, RepositoryName, TagName
 from homeport.storage.db import audit as audit_rows
 from homeport.storage.db.audit import Filter, NewEvent
@@ -25,6 +29,7 @@ from tests.home import OCI_MANIFEST, Home, digest_of, image_manifest, push_blob,
 from tests.plans import plans_of
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "docker_hub"
+FOLDED_WITHIN_S = 20
 FIELDS = {"account", "action", "name", "actor", "data", "timestamp", "action_description"}
 
 Log = list[dict[str, Any]]
@@ -353,6 +358,142 @@ def test_an_account_does_not_see_what_happened_to_another_one_of_its_name(place:
 
     home.run(verb)
     assert what(place.log()) == [("org.create", name)]
+
+
+# Pulls
+
+
+def audit_pulls(home: Home, organization: str, *, is_on: bool) -> None:
+    run_sql(
+        home,
+        """
+        insert into organization_settings (organization_id, audits_pulls) values (:id, :is_on)
+        on conflict (organization_id) do update set audits_pulls = excluded.audits_pulls
+        """,
+        id=account_id(home, organization),
+        is_on=is_on,
+    )
+
+
+def folded(reading: Callable[[], Log], count: int) -> Log:
+    """A log that holds so many events after a while."""
+    deadline = time.monotonic() + FOLDED_WITHIN_S
+    while len(log := reading()) < count and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert len(log) == count
+    return log
+
+
+def test_pulls_are_audited_while_the_organization_wants_that(place: Place) -> None:
+    home, name = place.home, place.repository()
+    reader = home.user()
+    token, secret = home.access_token(reader)
+    pusher = home.registry(place.owner, name)
+    digest = digest_of(push_image(pusher, name, "latest"))
+    nobody = home.registry(None, name, actions="pull")
+    holder = home.registry(reader, name, actions="pull", secret=secret)
+    holder.headers["user-agent"] = "puller/1"
+    url = f"/v2/{name}/manifests"
+    assert holder.get(f"{url}/latest").status_code == 200
+    audit_pulls(home, place.name, is_on=True)
+    started = datetime.now(UTC)
+    assert holder.get(f"{url}/latest").status_code == 200
+    assert holder.head(f"{url}/latest").status_code == 200
+    assert holder.get(f"{url}/none").status_code == 404
+    assert nobody.get(f"{url}/{digest}").status_code == 200
+    ended = datetime.now(UTC)
+    audit_pulls(home, place.name, is_on=False)
+    assert nobody.get(f"{url}/{digest}").status_code == 200
+    by_digest, by_tag = folded(lambda: place.log(action="repo.pull"), 2)
+    assert by_tag["data"] == {
+        "digest": digest,
+        "tag": "latest",
+        "ip_address": "127.0.0.1",
+        "user_agent": "puller/1",
+        "access_token_id": token.uuid,
+        "access_token_label": token.label,
+        "access_token_type": "TYPE_UNSPECIFIED",
+    }
+    assert (by_tag["name"], by_tag["actor"]) == (str(name), f'{reader.name} - access token "of a test"')
+    assert own(by_digest) == {"digest": digest}
+    assert by_digest["actor"] == ""
+    assert by_digest["data"]["ip_address"] == "127.0.0.1"
+    short = digest[: len("sha256:") + 13]
+    assert by_digest["action_description"] == f"pulled the digest {short} from the repository {name}"
+    assert by_tag["action_description"] == f"pulled the tag latest with the digest {short} from the repository {name}"
+    # The time of the pull, not of the moment at which it was written.
+    for event in (by_tag, by_digest):
+        assert started <= datetime.fromisoformat(event["timestamp"]) <= ended
+    # What was pulled after it had been switched off would have come with the next fold.
+    time.sleep(2.2)
+    assert len(place.log(action="repo.pull")) == 2
+
+
+def test_a_fold_that_is_cancelled_writes_no_pull_twice(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, name = place.home, place.repository()
+    push_image(home.registry(place.owner, name), name, "latest")
+    audit_pulls(home, place.name, is_on=True)
+    pulls = PullLog()
+    insert_all = audit_rows.insert_all
+
+    async def verb(services: Services) -> None:
+        reached = anyio.Event()
+
+        async def slow(tx: Transaction, events: list[NewEvent]) -> None:
+            await insert_all(tx, events)
+            reached.set()
+            await anyio.sleep(0.1)
+
+        monkeypatch.setattr(audit_rows, "insert_all", slow)
+        reference = TagName("latest")
+        async with services.db.read() as tx:
+            found = await manifests.access_manifest(tx, actor=OPERATOR, name=name, reference=reference)
+        pulls.pulled(*found, reference, actor=OPERATOR, address="", user_agent="")
+        folding = asyncio.create_task(pulls.fold(services.db))
+        await reached.wait()
+        folding.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await folding
+        await pulls.fold(services.db)
+
+    home.run(verb)
+    assert len(place.log(action="repo.pull")) == 1
+
+
+def test_pulls_that_could_not_be_written_are_written_later_and_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, name = place.home, place.repository()
+    push_image(home.registry(place.owner, name), name, "latest")
+    audit_pulls(home, place.name, is_on=True)
+    monkeypatch.setattr("homeport.core.pulls.EVENTS_PER_TRANSACTION", 2)
+    monkeypatch.setattr("homeport.core.pulls.EVENTS_LIMIT", 5)
+    pulls = PullLog()
+    insert_all, calls = audit_rows.insert_all, 0
+
+    async def failing(tx: Transaction, events: list[NewEvent]) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise DatabaseUnavailable("gone")
+        await insert_all(tx, events)
+
+    monkeypatch.setattr(audit_rows, "insert_all", failing)
+
+    async def verb(services: Services) -> None:
+        reference = TagName("latest")
+        async with services.db.read() as tx:
+            found = await manifests.access_manifest(tx, actor=OPERATOR, name=name, reference=reference)
+        for number in range(7):
+            pulls.pulled(*found, reference, actor=OPERATOR, address="", user_agent=f"agent {number}")
+        with pytest.raises(DatabaseUnavailable):
+            await pulls.fold(services.db)
+        await pulls.fold(services.db)
+        await pulls.fold(services.db)
+
+    home.run(verb)
+    written = [event["data"]["user_agent"] for event in place.log(action="repo.pull")]
+    assert written == [f"agent {number}" for number in (4, 3, 2, 1, 0)]  # the last two were beyond the limit
 
 
 # Finding

@@ -153,7 +153,7 @@ class Registry:
             raise NotAuthenticated
         actor = await self._services.authenticator.registry_actor(found)
         if request.method in ("GET", "HEAD"):
-            return actor  # nothing is written down of who reads
+            return actor  # one object for a token, by which answers are remembered (`core/recent.py`)
         return msgspec.structs.replace(actor, address=request.address, user_agent=request.user_agent)
 
 

@@ -19,7 +19,14 @@ async def get(exchange: Exchange, item: str) -> None:
     if request.method == "GET":
         if services.settings.has_pull_limits:
             await limits.count_pull(services, exchange.actor, address=request.address)
-        services.pulls.pulled(repository_id=repository.id, manifest_id=manifest.id, tag_id=manifest.tag_id)
+        services.pulls.pulled(
+            repository,
+            manifest,
+            reference,
+            actor=exchange.actor,
+            address=request.address,
+            user_agent=request.user_agent,
+        )
     digest = manifest.digest.encode()
     headers = [
         (b"content-type", manifest.media_type.encode("latin-1")),

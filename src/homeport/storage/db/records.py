@@ -120,6 +120,8 @@ class Repository(msgspec.Struct, frozen=True):
     role: OrganizationRole | None
     collaborator_permission: Permission | None
     team_permission: Permission | None
+    audits_pulls: bool = False
+    """Whether its organization wants to know of each pull."""
 
 
 class Team(msgspec.Struct, frozen=True):

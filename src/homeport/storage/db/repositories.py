@@ -22,7 +22,9 @@ async def get(tx: Transaction, name: RepositoryName, *, actor_id: int | None) ->
                 join team_members on team_members.team_id = repository_teams.team_id
                 where repository_id = repositories.id and team_members.account_id = :actor_id
                 order by case permission when 'admin' then 1 when 'write' then 2 else 3 end limit 1)
-                as team_permission
+                as team_permission,
+            coalesce((select audits_pulls from organization_settings where organization_id = accounts.id), false)
+                as audits_pulls
         from accounts join repositories on repositories.namespace_id = accounts.id
         where accounts.name = :namespace and repositories.name = :name and accounts.is_active
         """,
