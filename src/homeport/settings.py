@@ -113,6 +113,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "with commas in between, or a list."
         ),
     ] = Networks()
+    audit_retention_days: Annotated[
+        Annotated[int, Meta(ge=0, le=36_500)],
+        Meta(description="Days after which events of the audit logs are deleted; 0 keeps them for ever."),
+    ] = 90
     drain_timeout: Annotated[
         Positive, Meta(description="Seconds that running transfers have to finish after SIGTERM.")
     ] = 30

@@ -8,7 +8,7 @@ import structlog
 
 from homeport.core import uploads
 from homeport.core.services import Services
-from homeport.jobs import revocations
+from homeport.jobs import audit, revocations
 from homeport.storage.db.database import utcnow
 
 log = structlog.get_logger()
@@ -16,6 +16,7 @@ log = structlog.get_logger()
 FOLD_INTERVAL_S = 2.0
 CATCH_UP_INTERVAL_S = 0.5
 SWEEP_INTERVAL_S = 600.0
+AUDIT_RETENTION_INTERVAL_S = 3600.0
 
 
 @contextlib.asynccontextmanager
@@ -25,6 +26,9 @@ async def running(services: Services) -> AsyncIterator[None]:
         asyncio.create_task(_repeat(FOLD_INTERVAL_S, "fold pulls", lambda: services.pulls.fold(services.db))),
         asyncio.create_task(_repeat(CATCH_UP_INTERVAL_S, "catch up with revocations", services.authenticator.catch_up)),
         asyncio.create_task(_repeat(SWEEP_INTERVAL_S, "sweep", lambda: _sweep(services))),
+        asyncio.create_task(
+            _repeat(AUDIT_RETENTION_INTERVAL_S, "drop old audit events", lambda: _drop_old_events(services))
+        ),
     ]
     try:
         yield
@@ -40,6 +44,11 @@ async def _sweep(services: Services) -> None:
     if swept := await uploads.sweep(services):
         log.info("uploads swept", count=swept)
     await revocations.drop_old(services.db, now=utcnow())
+
+
+async def _drop_old_events(services: Services) -> None:
+    if dropped := await audit.drop_old(services, now=utcnow()):
+        log.info("audit events dropped", count=dropped)
 
 
 async def _repeat(interval_s: float, name: str, job: Callable[[], Awaitable[object]]) -> None:

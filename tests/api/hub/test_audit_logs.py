@@ -20,6 +20,7 @@ from homeport.core.audit_actions import ACTIONS, CATALOGUE, sentence
 from homeport.core.pulls import PullLog
 from homeport.core.services import Services
 from homeport.errors import AccountExists, DatabaseUnavailable, ValueUnstorable
+from homeport.jobs import audit as retention
 from homeport.names import Digest, RepositoryName, TagName
 from homeport.storage.db import audit as audit_rows
 from homeport.storage.db.audit import Filter, NewEvent
@@ -700,6 +701,42 @@ def test_what_stands_in_the_data_is_never_read_as_words_of_ours() -> None:
     assert sentence("later.action", "a/b", {}) == "later.action a/b"
 
 
+# Keeping
+
+
+def test_events_that_are_too_old_are_dropped_in_batches(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = place.home
+    monkeypatch.setattr(retention, "BATCH", 7)
+    id_ = account_id(home, place.name)
+    now = datetime.now(UTC)
+    old = [event_at(id_, now - timedelta(days=90, seconds=number + 1)) for number in range(30)]
+    kept = [event_at(id_, now - timedelta(days=90) + timedelta(seconds=1), name="kept")]
+    insert(home, old + kept)
+    sizes: list[int] = []
+
+    async def verb(services: Services) -> list[int]:
+        def counted(sql: str) -> None:
+            sizes.append("delete from audit_events" in sql)
+
+        for_ever = msgspec.structs.replace(services.settings, audit_retention_days=0)
+        assert await retention.drop_old(msgspec.structs.replace(services, settings=for_ever), now=now) == 0
+        services.db.trace = counted
+        dropped: list[int] = []
+
+        async def process() -> None:
+            dropped.append(await retention.drop_old(services, now=now))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(process)
+            group.start_soon(process)
+        services.db.trace = None
+        return dropped
+
+    assert sum(home.run(verb)) >= 30  # the filled logs of other tests go, too
+    assert sum(sizes) >= 5
+    assert [event["name"] for event in place.log(action="repo.update")] == ["kept"]
+
+
 # Size
 
 EVENTS = 60_000
@@ -773,6 +810,15 @@ def test_a_page_is_found_by_an_index(
     # What is skipped is walked over in the index alone, unless another column has to be looked at.
     has_one_filter = sum(field not in LATELY for field in conditions) <= 1
     assert plan.is_index_only(f"audit_events_{column}") or not has_one_filter
+
+
+def test_what_is_too_old_is_found_by_an_index(home: Home, large: int) -> None:
+    async def verb(tx: Transaction) -> None:
+        await audit_rows.delete_older(tx, before=datetime.now(UTC), limit=100)
+
+    (plan,) = plans_of(home, verb)
+    assert not plan.scans("audit_events")
+    assert sorted(plan.indexes()) == ["audit_events_created", "pkey"]
 
 
 def test_a_page_takes_as_many_statements_whatever_its_size(place: Place) -> None:

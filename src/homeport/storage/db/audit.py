@@ -76,3 +76,16 @@ async def list_page(
         limit=limit,
         **given,
     )
+
+
+async def delete_older(tx: Transaction, *, before: datetime, limit: int) -> int:
+    """Delete some of the events from before a moment, the oldest first; how many there were."""
+    return await tx.run(
+        """
+        delete from audit_events where id in (
+            select id from audit_events where created_at < :before order by created_at limit :limit
+        )
+        """,
+        before=before,
+        limit=limit,
+    )
