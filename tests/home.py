@@ -141,7 +141,14 @@ class Home:
     def member(self, organization: str, user: User, role: OrganizationRole) -> None:
         async def verb(services: Services) -> None:
             async with services.db.write() as tx:
-                await orgs.add_member(tx, actor=OPERATOR, organization=organization, user=user.name, role=role)
+                await orgs.add_member(
+                    tx,
+                    actor=OPERATOR,
+                    organization=organization,
+                    user=user.name,
+                    role=role,
+                    plans=services.settings.plans,
+                )
 
         self.run(verb)
 
@@ -152,8 +159,17 @@ class Home:
         async def verb(services: Services) -> None:
             async with services.db.write() as tx:
                 organization = name.namespace
-                await teams.create_team(tx, actor=OPERATOR, organization=organization, name=team)
-                await teams.add_member(tx, actor=OPERATOR, organization=organization, team=team, user=user.name)
+                await teams.create_team(
+                    tx, actor=OPERATOR, organization=organization, name=team, plans=services.settings.plans
+                )
+                await teams.add_member(
+                    tx,
+                    actor=OPERATOR,
+                    organization=organization,
+                    team=team,
+                    user=user.name,
+                    plans=services.settings.plans,
+                )
                 await teams.grant(
                     tx,
                     actor=OPERATOR,
@@ -178,7 +194,9 @@ class Home:
 
         async def verb(services: Services) -> None:
             async with services.db.write() as tx:
-                await repositories.create_repository(tx, actor=OPERATOR, name=name, is_private=is_private)
+                await repositories.create_repository(
+                    tx, actor=OPERATOR, name=name, is_private=is_private, plans=services.settings.plans
+                )
 
         self.run(verb)
         return name
@@ -199,7 +217,11 @@ class Home:
             async with services.db.write() as tx:
                 actor = Actor.of(await accounts.access_user(tx, user.name))
                 created = await access_tokens.create_token(
-                    tx, actor=actor, label="of a test", scopes=list(scopes or ("repo:admin",))
+                    tx,
+                    actor=actor,
+                    label="of a test",
+                    scopes=list(scopes or ("repo:admin",)),
+                    plans=services.settings.plans,
                 )
             return created.token, created.secret
 

@@ -6,9 +6,10 @@ HomeportError
 │                 FieldInvalid · PageInvalid
 ├── Unknown       AccountUnknown · OrganizationUnknown · NamespaceUnknown · RepositoryUnknown · ManifestUnknown
 │                 TagUnknown · BlobUnknown · ManifestBlobUnknown · UploadUnknown · AccessTokenUnknown · TeamUnknown
-│                 PageUnknown
-├── Conflict      AccountExists · TeamExists · UploadBusy · LastOwner
+│                 PageUnknown · DomainUnknown
+├── Conflict      AccountExists · TeamExists · UploadBusy · LastOwner · DomainVerifiedElsewhere
 ├── Denied        NotAuthenticated · CredentialsInvalid · OrganizationLogin · ActionDenied · TokenNotAllowed
+│                 ImageRestricted · PlanLacksFeature · PlanLimitReached
 ├── TooLarge      ManifestTooLarge · BlobTooLarge · BodyTooLarge
 ├── TooMany       TooManyAttempts · TooManyPulls
 └── Unavailable   DatabaseUnavailable · StoreUnavailable · StoreFull
@@ -177,6 +178,11 @@ class PageUnknown(Unknown):
         super().__init__("page not found: it is beyond the last one")
 
 
+class DomainUnknown(Unknown):
+    def __init__(self, domain: str) -> None:
+        super().__init__(f"domain {domain} not found")
+
+
 class Conflict(HomeportError):
     """It cannot be done in the present state of things."""
 
@@ -201,6 +207,13 @@ class UploadBusy(Conflict):
 class LastOwner(Conflict):
     def __init__(self, organization: str) -> None:
         super().__init__(f"{organization} needs at least one owner")
+
+
+class DomainVerifiedElsewhere(Conflict):
+    """A domain tells whose an address is, so it can belong to one organization only."""
+
+    def __init__(self, domain: str) -> None:
+        super().__init__(f"domain {domain} is verified for another organization")
 
 
 class Denied(HomeportError):
@@ -241,6 +254,28 @@ class TokenNotAllowed(Denied):
 
     def __init__(self, kind: str) -> None:
         super().__init__(f"token issued from {kind} is not allowed")
+
+
+class ImageRestricted(Denied):
+    """An organization of the caller's keeps its members from pulling this."""
+
+    def __init__(self, name: object, organization: str) -> None:
+        super().__init__(
+            f"pulling {name} is denied: the organization {organization} restricts its members to the images that it "
+            "allows (Image Access Management)"
+        )
+
+
+class PlanLacksFeature(Denied):
+    def __init__(self, account: str, plan: str, feature: str) -> None:
+        super().__init__(f"the plan {plan} of {account} does not include {feature}")
+
+
+class PlanLimitReached(Denied):
+    """`what` is the limit as the settings name it."""
+
+    def __init__(self, account: str, plan: str, what: str, limit: int) -> None:
+        super().__init__(f"the plan {plan} of {account} is limited to {limit} {what.replace('_', ' ')} ({what})")
 
 
 class TooLarge(HomeportError):

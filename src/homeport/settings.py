@@ -7,6 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 from urllib.parse import urlsplit
@@ -24,10 +25,50 @@ _PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+")
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 Limit = Annotated[int, Meta(ge=0)]
+PlanLimit = Annotated[int, Meta(ge=0)] | None
+"""None: as many as one likes."""
 
 
 class SettingsError(Exception):
     """A setting that is unknown or cannot be right; the message names it and says what it takes."""
+
+
+class Feature(StrEnum):
+    """What a plan may hold."""
+
+    AUDIT_LOGS = "audit_logs"
+    GROUPS = "groups"
+    INVITES = "invites"
+    IMAGE_ACCESS_MANAGEMENT = "image_access_management"
+    REGISTRY_ACCESS_MANAGEMENT = "registry_access_management"
+    DOMAINS = "domains"
+    SSO = "sso"
+    INSIGHTS = "insights"
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What an account of one plan may use, and how much of it."""
+
+    features: frozenset[Feature] = frozenset(Feature)
+    access_tokens: PlanLimit = None
+    members: PlanLimit = None
+    teams: PlanLimit = None
+    private_repositories: PlanLimit = None
+
+
+EVERYTHING = Plan()
+
+
+class Plans(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Docker's four plans; each is everything until the settings cut it down."""
+
+    personal: Plan = EVERYTHING
+    pro: Plan = EVERYTHING
+    team: Plan = EVERYTHING
+    business: Plan = EVERYTHING
+
+
+ALL_PLANS = Plans()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,6 +158,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Annotated[int, Meta(ge=0, le=36_500)],
         Meta(description="Days after which events of the audit logs are deleted; 0 keeps them for ever."),
     ] = 90
+    plans: Annotated[
+        Plans,
+        Meta(description="Features and limits of each plan: a table, in the variable as JSON; see [Plans](#plans)."),
+    ] = ALL_PLANS
     drain_timeout: Annotated[
         Positive, Meta(description="Seconds that running transfers have to finish after SIGTERM.")
     ] = 30
@@ -171,7 +216,7 @@ def load(environ: Mapping[str, str] = os.environ, **flags: Any) -> Settings:
     def take(name: str, value: Any, where: str) -> None:
         if name not in known:
             raise SettingsError(f"{where}: unknown setting {name!r}")
-        values[name] = value
+        values[name] = _decode_table(name, value, where)
         origin[name] = where
 
     if config := environ.get(CONFIG_VARIABLE):
@@ -191,6 +236,16 @@ def load(environ: Mapping[str, str] = os.environ, **flags: Any) -> Settings:
     return settings
 
 
+def _decode_table(name: str, value: Any, where: str) -> Any:
+    """A table is JSON where all values are texts."""
+    if name != "plans" or not isinstance(value, str):
+        return value
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeError):
+        raise SettingsError(f"{where}: {name} has to be a JSON object") from None
+
+
 def _decode(type_: type, value: Any) -> Any:
     if type_ is Path:
         return Path(value)
@@ -204,9 +259,11 @@ def _check(name: str, value: Any, where: str) -> None:
     try:
         msgspec.convert({name: value}, Settings, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        reason = str(error).partition(" - at ")[0]
+        reason, _, path = str(error).partition(" - at ")
         shown = "" if "password" in name else f" {value!r}"
-        raise SettingsError(f"{where}: {name} cannot be{shown}: {reason}") from None
+        # Of a table it names the place: plans.team.members.
+        place = path.strip("`").removeprefix("$.") or name
+        raise SettingsError(f"{where}: {place} cannot be{shown}: {reason}") from None
 
 
 def _check_urls(settings: Settings, origin: Mapping[str, str]) -> None:

@@ -3,24 +3,43 @@
 import re
 from pathlib import Path
 
+import msgspec
+
 from homeport import __version__
 from homeport.cli.main import app
-from homeport.settings import Settings, descriptions
+from homeport.settings import EVERYTHING, Feature, Plan, Plans, Settings, descriptions, load
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_page_of_settings_is_the_code() -> None:
-    page = (ROOT / "docs/configuration.md").read_text()
+    page = (ROOT / "docs/configuration.md").read_text().partition("\n## ")[0]
     rows = dict(re.findall(r"^\| `(\w+)` \|(.*)\|$", page, re.MULTILINE))
     defaults = Settings()
     assert list(rows) == list(Settings.__struct_fields__)
     for name, text in descriptions().items():
         variable, default, description = (cell.strip() for cell in rows[name].split("|"))
         assert variable == f"`HOMEPORT_{name.upper()}`"
-        value = str(getattr(defaults, name))
-        assert default == (f"`{value}`" if value else "")
+        value = getattr(defaults, name)
+        shown = msgspec.json.encode(value).decode() if isinstance(value, Plans) else str(value)
+        assert default == (f"`{shown}`" if shown else "")
         assert description == text
+
+
+def test_the_page_of_settings_tells_of_every_feature_and_limit_of_a_plan(tmp_path: Path) -> None:
+    page = (ROOT / "docs/configuration.md").read_text().partition("\n## Plans\n")[2].partition("\n## ")[0]
+    named = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert named == [*Feature, *(field for field in Plan.__struct_fields__ if field != "features")]
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "homeport.toml"
+    file.write_text(example)
+    plans = load({"HOMEPORT_CONFIG": str(file)}).plans
+    assert (plans.personal.features, plans.business) == (frozenset(), EVERYTHING)
+    assert None not in msgspec.structs.astuple(plans.team)
+    assert re.findall(r"`(\w+)`", page)[:4] == list(Plans.__struct_fields__)
+    variable = re.search(r"`(\{.*\})`", page)
+    assert variable is not None
+    assert load({"HOMEPORT_PLANS": variable[1]}).plans.team.members == 25
 
 
 def test_links_lead_somewhere() -> None:
@@ -34,7 +53,7 @@ def test_links_lead_somewhere() -> None:
 
 def test_the_commands_of_the_operators_page_exist() -> None:
     page = (ROOT / "docs/operations/commands.md").read_text()
-    groups = {"user", "org", "team", "audit"}
+    groups = {"user", "org", "team", "audit", "account"}
     for line in re.findall(r"^(?:.*\| )?homeport (.+)$", page, re.MULTILINE):
         words = line.split()
         path = words[:2] if words[0] in groups else words[:1]

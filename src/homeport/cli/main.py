@@ -3,7 +3,7 @@
 from cyclopts import App
 
 from homeport import __version__
-from homeport.cli import audit, maintenance, orgs, teams, users
+from homeport.cli import accounts, audit, maintenance, orgs, teams, users
 from homeport.cli.output import guarded
 from homeport.cli.serve import serve
 
@@ -17,6 +17,7 @@ app.command(users.app)
 app.command(orgs.app)
 app.command(teams.app)
 app.command(audit.app)
+app.command(accounts.app)
 app.command(maintenance.migrate)
 app.command(maintenance.seed)
 app.command(maintenance.fsck)

@@ -39,7 +39,9 @@ def add_member(
 
     async def verb(services: Services) -> None:
         async with services.db.write() as tx:
-            await orgs.add_member(tx, actor=OPERATOR, organization=organization, user=user, role=role)
+            await orgs.add_member(
+                tx, actor=OPERATOR, organization=organization, user=user, role=role, plans=services.settings.plans
+            )
 
     run(data, verb)
     shown = {"organization": organization, "user": user, "role": role}

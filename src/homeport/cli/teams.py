@@ -19,7 +19,12 @@ def create(organization: str, team: str, /, *, description: str = "", data: Data
     async def verb(services: Services) -> Team:
         async with services.db.write() as tx:
             return await teams.create_team(
-                tx, actor=OPERATOR, organization=organization, name=team, description=description
+                tx,
+                actor=OPERATOR,
+                organization=organization,
+                name=team,
+                description=description,
+                plans=services.settings.plans,
             )
 
     made = run(data, verb)
@@ -33,7 +38,9 @@ def add_member(organization: str, team: str, user: str, /, *, data: Data = None,
 
     async def verb(services: Services) -> None:
         async with services.db.write() as tx:
-            await teams.add_member(tx, actor=OPERATOR, organization=organization, team=team, user=user)
+            await teams.add_member(
+                tx, actor=OPERATOR, organization=organization, team=team, user=user, plans=services.settings.plans
+            )
 
     run(data, verb)
     show({"organization": organization, "team": team, "user": user}, f"{user} is in {team}", json=json)

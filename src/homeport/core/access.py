@@ -270,3 +270,17 @@ def allowed_organization_actions(actor: Actor, organization: Organization) -> fr
     if organization.role is None:
         return frozenset()
     return ROLE_ORGANIZATION_ACTIONS[organization.role]
+
+
+def check_site_admin(actor: Actor, action: str, what: object) -> None:
+    """Let pass who runs the site, signed in with a password.
+
+    Raises:
+        NotAuthenticated, TokenNotAllowed, ActionDenied
+    """
+    if actor.is_anonymous:
+        raise NotAuthenticated
+    if actor.token is not None:
+        raise TokenNotAllowed("personal access token")
+    if not actor.is_site_admin:
+        raise ActionDenied(action, what)

@@ -12,8 +12,11 @@ import msgspec
 from homeport.core import accounts, audit
 from homeport.core.access import SCOPE_GRANTS, Actor, Ceiling, Scope
 from homeport.core.audit import AuditAction
+from homeport.core.plans import check_access_tokens
 from homeport.errors import AccessTokenUnknown, FieldInvalid, NotAuthenticated, PageUnknown, TokenNotAllowed
+from homeport.settings import Plans
 from homeport.storage.db import access_tokens as rows
+from homeport.storage.db import accounts as account_rows
 from homeport.storage.db.database import Transaction, utcnow
 from homeport.storage.db.records import AccessToken, AccessTokenCounts
 
@@ -60,12 +63,13 @@ def is_usable(token: AccessToken) -> bool:
 
 
 async def create_token(
-    tx: Transaction, *, actor: Actor, label: str, scopes: list[str], expires_at: str | None = None
+    tx: Transaction, *, actor: Actor, label: str, scopes: list[str], expires_at: str | None = None, plans: Plans
 ) -> Created:
     """Make a token for the actor's own account.
 
     Raises:
         FieldInvalid: label, scopes or expires_at cannot be so; or there are too many tokens.
+        PlanLimitReached
         NotAuthenticated, TokenNotAllowed: see `own_account`.
     """
     account_id = own_account(actor)
@@ -76,6 +80,10 @@ async def create_token(
             {"token_label": [f"An account has at most {TOKENS_LIMIT} access tokens; delete some first."]},
             "too many access tokens",
         )
+    account = await account_rows.get_by_uuid(tx, actor.account_uuid)
+    if account is None:
+        raise NotAuthenticated
+    await check_access_tokens(tx, plans, account)
     secret = PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(SECRET_LENGTH))
     token = await rows.insert(
         tx,

@@ -88,24 +88,27 @@ async def _make_users(services: Services) -> dict[str, str]:
 
 
 async def _make_organization(services: Services) -> None:
+    plans = services.settings.plans
     async with services.db.write() as tx:
         if await account_rows.get(tx, ORGANIZATION) is None:
             await orgs.create_organization(tx, actor=OPERATOR, name=ORGANIZATION, owner=OWNER)
         owner = Actor.of(await accounts.access_user(tx, OWNER))
         organization = await access_organization(tx, owner, ORGANIZATION, OrganizationAction.MANAGE)
         for name, role in MEMBERS.items():
-            await orgs.add_member(tx, actor=owner, organization=ORGANIZATION, user=name, role=role)
+            await orgs.add_member(tx, actor=owner, organization=ORGANIZATION, user=name, role=role, plans=plans)
         for team, (name, _) in TEAMS.items():
             if await team_rows.get(tx, organization_id=organization.id, name=team) is None:
-                await teams.create_team(tx, actor=owner, organization=ORGANIZATION, name=team)
-            await teams.add_member(tx, actor=owner, organization=ORGANIZATION, team=team, user=name)
+                await teams.create_team(tx, actor=owner, organization=ORGANIZATION, name=team, plans=plans)
+            await teams.add_member(tx, actor=owner, organization=ORGANIZATION, team=team, user=name, plans=plans)
 
 
 async def _make_repositories(services: Services, owner: Actor) -> None:
     async with services.db.write() as tx:
         for repository, is_private in REPOSITORIES.items():
             name = RepositoryName(ORGANIZATION, repository)
-            await repositories.create_repository(tx, actor=owner, name=name, is_private=is_private)
+            await repositories.create_repository(
+                tx, actor=owner, name=name, is_private=is_private, plans=services.settings.plans
+            )
             for team, (_, permission) in TEAMS.items():
                 await teams.grant(
                     tx,

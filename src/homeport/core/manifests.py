@@ -56,7 +56,11 @@ async def push(
     manifest = msgspec.structs.replace(manifest_parsing.with_config(parsed, config), digest=digest)
     async with services.db.write() as tx:
         repository = await repository_to_push_to(
-            tx, actor=actor, name=name, default_privacy=services.settings.default_privacy
+            tx,
+            actor=actor,
+            name=name,
+            default_privacy=services.settings.default_privacy,
+            plans=services.settings.plans,
         )
         await tx.lock("repository", repository.id)
         manifest_id = await _put(tx, services, actor, repository, parsed=parsed, manifest=manifest)

@@ -4,9 +4,11 @@ from homeport.core import audit
 from homeport.core.access import Actor, OrganizationAction, access_organization
 from homeport.core.accounts import access_user
 from homeport.core.audit import AuditAction
+from homeport.core.plans import check_members
 from homeport.core.teams import OWNERS_TEAM
 from homeport.errors import AccountExists, LastOwner
 from homeport.names import AccountName
+from homeport.settings import Plans
 from homeport.storage.db import accounts as account_rows
 from homeport.storage.db import orgs as rows
 from homeport.storage.db import teams as team_rows
@@ -35,12 +37,15 @@ async def create_organization(
     return organization
 
 
-async def add_member(tx: Transaction, *, actor: Actor, organization: str, user: str, role: OrganizationRole) -> None:
+async def add_member(
+    tx: Transaction, *, actor: Actor, organization: str, user: str, role: OrganizationRole, plans: Plans
+) -> None:
     """Add a member, or change the role of one.
 
     Raises:
         AccountUnknown: there is no such user.
         LastOwner: the role would leave the organization without an owner.
+        PlanLimitReached: there is no room for another member.
         NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
     """
     found = await access_organization(tx, actor, organization, OrganizationAction.MANAGE)
@@ -49,6 +54,8 @@ async def add_member(tx: Transaction, *, actor: Actor, organization: str, user: 
     present = await rows.get_role(tx, organization_id=found.id, account_id=member.id)
     if present is role:
         return
+    if present is None:
+        await check_members(tx, plans, found)
     if present is OrganizationRole.OWNER:
         await _leave_owners(tx, found.id, found.name, member.id)
     await put_role(tx, found.id, member.id, role)

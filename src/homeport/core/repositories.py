@@ -3,8 +3,10 @@
 from homeport.core import audit
 from homeport.core.access import Action, Actor, access_namespace, access_repository
 from homeport.core.audit import AuditAction
+from homeport.core.plans import check_private_repositories
 from homeport.errors import RepositoryUnknown
 from homeport.names import RepositoryName
+from homeport.settings import Plans
 from homeport.storage.db import repositories as rows
 from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import Account, Namespace, Permission, Repository
@@ -25,35 +27,41 @@ async def may_push(tx: Transaction, *, actor: Actor, name: RepositoryName) -> Re
 
 
 async def repository_to_push_to(
-    tx: Transaction, *, actor: Actor, name: RepositoryName, default_privacy: str
+    tx: Transaction, *, actor: Actor, name: RepositoryName, default_privacy: str, plans: Plans
 ) -> Repository:
     """The repository that a push goes to; one that does not exist is made where the actor may.
 
     Raises:
         NotAuthenticated
         NamespaceUnknown, ActionDenied: as `access_repository` and `access_namespace`.
+        PlanLimitReached: it would be a private repository too many.
     """
     try:
         return await access_repository(tx, actor, name, Action.PUSH)
     except RepositoryUnknown:
         namespace = await access_namespace(tx, actor, name)
-    await _create(tx, actor, namespace, name, is_private=default_privacy == "private")
+    await _create(tx, actor, namespace, name, is_private=default_privacy == "private", plans=plans)
     return await access_repository(tx, actor, name, Action.PUSH)
 
 
-async def create_repository(tx: Transaction, *, actor: Actor, name: RepositoryName, is_private: bool) -> bool:
+async def create_repository(
+    tx: Transaction, *, actor: Actor, name: RepositoryName, is_private: bool, plans: Plans
+) -> bool:
     """Make an empty repository; False if there is one of that name.
 
     Raises:
         NamespaceUnknown, ActionDenied, NotAuthenticated: as `access_namespace`.
+        PlanLimitReached: it would be a private repository too many.
     """
     namespace = await access_namespace(tx, actor, name)
-    return await _create(tx, actor, namespace, name, is_private=is_private)
+    return await _create(tx, actor, namespace, name, is_private=is_private, plans=plans)
 
 
 async def _create(
-    tx: Transaction, actor: Actor, namespace: Namespace, name: RepositoryName, *, is_private: bool
+    tx: Transaction, actor: Actor, namespace: Namespace, name: RepositoryName, *, is_private: bool, plans: Plans
 ) -> bool:
+    if is_private and await rows.get(tx, name, actor_id=None) is None:
+        await check_private_repositories(tx, plans, namespace)
     if not await rows.insert(tx, namespace, name=name.name, is_private=is_private):
         return False
     privacy = "private" if is_private else "public"

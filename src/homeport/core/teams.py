@@ -6,8 +6,10 @@ from homeport.core import audit
 from homeport.core.access import Actor, OrganizationAction, access_organization
 from homeport.core.accounts import access_user
 from homeport.core.audit import AuditAction
+from homeport.core.plans import check_members, check_teams, require_feature
 from homeport.errors import FieldInvalid, RepositoryUnknown, TeamExists, TeamUnknown
 from homeport.names import RepositoryName
+from homeport.settings import Feature, Plans
 from homeport.storage.db import orgs as org_rows
 from homeport.storage.db import repositories as repository_rows
 from homeport.storage.db import teams as rows
@@ -19,16 +21,21 @@ DESCRIPTION_LENGTH_LIMIT = 255
 _NAME = re.compile(r"[a-zA-Z0-9_-]{3,30}")
 
 
-async def create_team(tx: Transaction, *, actor: Actor, organization: str, name: str, description: str = "") -> Team:
+async def create_team(
+    tx: Transaction, *, actor: Actor, organization: str, name: str, description: str = "", plans: Plans
+) -> Team:
     """Make a team.
 
     Raises:
         FieldInvalid: 3 to 30 letters, digits, `_` and `-` make a name.
         TeamExists: also under a name that differs in case only.
+        PlanLacksFeature, PlanLimitReached
         NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
     """
     found = await access_organization(tx, actor, organization, OrganizationAction.MANAGE)
     _check(name=name, description=description)
+    require_feature(plans, found, Feature.GROUPS)
+    await check_teams(tx, plans, found)
     team = await rows.insert(tx, organization_id=found.id, name=name, description=description)
     if team is None:
         raise TeamExists(name)
@@ -36,12 +43,13 @@ async def create_team(tx: Transaction, *, actor: Actor, organization: str, name:
     return team
 
 
-async def add_member(tx: Transaction, *, actor: Actor, organization: str, team: str, user: str) -> None:
+async def add_member(tx: Transaction, *, actor: Actor, organization: str, team: str, user: str, plans: Plans) -> None:
     """Add a user to a team; who is no member of the organization becomes one. Adding twice changes nothing.
 
     Raises:
         TeamUnknown
         AccountUnknown: there is no such user.
+        PlanLimitReached: the organization has no room for another member.
         NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
     """
     found = await access_organization(tx, actor, organization, OrganizationAction.MANAGE)
@@ -50,6 +58,8 @@ async def add_member(tx: Transaction, *, actor: Actor, organization: str, team: 
     await tx.lock("organization", found.id)
     role = OrganizationRole.OWNER if target.name == OWNERS_TEAM else OrganizationRole.MEMBER
     present = await org_rows.get_role(tx, organization_id=found.id, account_id=member.id)
+    if present is None:
+        await check_members(tx, plans, found)
     if present is None or (role is OrganizationRole.OWNER and present is not role):
         await org_rows.put_member(tx, organization_id=found.id, account_id=member.id, role=role)
         action = AuditAction.ORG_MEMBER_ROLE_CHANGE if present else AuditAction.ORG_MEMBER_ADD

@@ -27,7 +27,7 @@ async def begin(services: Services, *, actor: Actor, name: RepositoryName) -> st
     """Begin an upload; its id.
 
     Raises:
-        NotAuthenticated, NamespaceUnknown, ActionDenied: as `repository_to_push_to`.
+        NotAuthenticated, NamespaceUnknown, ActionDenied, PlanLimitReached: as `repository_to_push_to`.
     """
     upload = uuid4().hex
     # The row is for the sweeper. A power cut that takes it leaves bytes that the sweeper finds by their age.
@@ -232,7 +232,11 @@ async def _access_upload(tx: Transaction, actor: Actor, name: RepositoryName, up
 
 async def _target(tx: Transaction, services: Services, actor: Actor, name: RepositoryName) -> int:
     repository = await repository_to_push_to(
-        tx, actor=actor, name=name, default_privacy=services.settings.default_privacy
+        tx,
+        actor=actor,
+        name=name,
+        default_privacy=services.settings.default_privacy,
+        plans=services.settings.plans,
     )
     return repository.id
 

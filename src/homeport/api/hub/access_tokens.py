@@ -100,7 +100,12 @@ async def create_access_token(
     """Create a personal access token; the answer alone holds its secret."""
     async with services.db.write() as tx:
         created = await access_tokens.create_token(
-            tx, actor=request.actor, label=data.token_label, scopes=data.scopes, expires_at=data.expires_at
+            tx,
+            actor=request.actor,
+            label=data.token_label,
+            scopes=data.scopes,
+            expires_at=data.expires_at,
+            plans=services.settings.plans,
         )
     return AccessTokenInfo.of(created.token, secret=created.secret)
 
@@ -122,6 +127,7 @@ async def create_api_token(
             label=data.token_label or "API token",
             scopes=[Scope.ADMIN] if data.scopes is None else data.scopes,
             expires_at=data.expires_at,
+            plans=services.settings.plans,
         )
     return AccessTokenInfo.of(created.token, secret=created.secret)
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import uuid4
 
 from homeport.storage.db.database import Transaction, utcnow
-from homeport.storage.db.records import Account, AccountKind, Badge, Revocation, SigningKey
+from homeport.storage.db.records import Account, AccountKind, Badge, PlanName, Revocation, SigningKey
 
 _COLUMNS = """id, uuid, name, kind, email, full_name, password_hash, credentials_version, is_active, is_site_admin,
     plan, badge, created_at"""
@@ -85,6 +85,14 @@ async def set_active(tx: Transaction, account: Account, *, is_active: bool) -> N
         id=account.id,
         is_active=is_active,
     )
+
+
+async def set_plan(tx: Transaction, account_id: int, plan: PlanName) -> None:
+    await tx.run("update accounts set plan = :plan where id = :id", id=account_id, plan=plan)
+
+
+async def set_badge(tx: Transaction, account_id: int, badge: Badge) -> None:
+    await tx.run("update accounts set badge = :badge where id = :id", id=account_id, badge=badge)
 
 
 async def insert_revocation(tx: Transaction, account_id: int) -> None:

@@ -26,7 +26,8 @@ async def get_namespace(tx: Transaction, name: str, *, actor_id: int | None) -> 
     return await tx.one(
         Namespace,
         """
-        select accounts.id, accounts.name, accounts.kind, accounts.is_active, organization_members.role
+        select accounts.id, accounts.name, accounts.kind, accounts.is_active, accounts.plan,
+            organization_members.role
         from accounts
         left join organization_members
             on organization_members.organization_id = accounts.id
@@ -69,6 +70,15 @@ async def count_owners(tx: Transaction, *, organization_id: int) -> int:
     found = await tx.value(
         int,
         "select count(*) from organization_members where organization_id = :organization_id and role = 'owner'",
+        organization_id=organization_id,
+    )
+    return found or 0
+
+
+async def count_members(tx: Transaction, *, organization_id: int) -> int:
+    found = await tx.value(
+        int,
+        "select count(*) from organization_members where organization_id = :organization_id",
         organization_id=organization_id,
     )
     return found or 0

@@ -34,6 +34,15 @@ class Badge(StrEnum):
     OPEN_SOURCE = "open_source"
 
 
+class PlanName(StrEnum):
+    """What an account has been given; the settings say what that holds."""
+
+    PERSONAL = "personal"
+    PRO = "pro"
+    TEAM = "team"
+    BUSINESS = "business"
+
+
 class Account(msgspec.Struct, frozen=True):
     """A user or an organization."""
 
@@ -47,7 +56,7 @@ class Account(msgspec.Struct, frozen=True):
     credentials_version: int
     is_active: bool
     is_site_admin: bool
-    plan: str
+    plan: PlanName
     badge: Badge
     created_at: datetime
 
@@ -81,7 +90,7 @@ class Organization(msgspec.Struct, frozen=True):
     id: int
     uuid: str
     name: str
-    plan: str
+    plan: PlanName
     role: OrganizationRole | None
 
 
@@ -99,6 +108,16 @@ class OrganizationSettings(msgspec.Struct, frozen=True):
     audits_pulls: bool = False
 
 
+class Domain(msgspec.Struct, frozen=True):
+    """A domain that an organization says is its own; it is once it has been verified."""
+
+    id: int
+    organization_id: int
+    name: str
+    created_at: datetime
+    verified_at: datetime | None
+
+
 class Namespace(msgspec.Struct, frozen=True):
     """An account as the owner of repositories, with the role that one actor has in it."""
 
@@ -106,11 +125,15 @@ class Namespace(msgspec.Struct, frozen=True):
     name: str
     kind: AccountKind
     is_active: bool
+    plan: PlanName
     role: OrganizationRole | None
 
 
 class Repository(msgspec.Struct, frozen=True):
-    """A repository, with what one actor has been granted on it."""
+    """A repository, with what one actor has been granted on it.
+
+    `restricting_organization` is one of the actor's whose policy on images does not let this one through by its badge.
+    """
 
     id: int
     namespace_id: int
@@ -122,6 +145,7 @@ class Repository(msgspec.Struct, frozen=True):
     team_permission: Permission | None
     audits_pulls: bool = False
     """Whether its organization wants to know of each pull."""
+    restricting_organization: str | None = None
 
 
 class Team(msgspec.Struct, frozen=True):

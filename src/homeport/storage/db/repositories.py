@@ -98,3 +98,12 @@ async def add_pulls(tx: Transaction, repository_id: int, pulls: int) -> None:
         id=repository_id,
         pulls=pulls,
     )
+
+
+async def count_private(tx: Transaction, *, namespace_id: int) -> int:
+    found = await tx.value(
+        int,
+        "select count(*) from repositories where namespace_id = :namespace_id and is_private",
+        namespace_id=namespace_id,
+    )
+    return found or 0

@@ -77,3 +77,12 @@ async def put_permission(tx: Transaction, *, team_id: int, repository_id: int, p
             now=utcnow(),
         )
     )
+
+
+async def count(tx: Transaction, *, organization_id: int) -> int:
+    found = await tx.value(
+        int,
+        "select count(*) from teams where organization_id = :organization_id",
+        organization_id=organization_id,
+    )
+    return found or 0
