@@ -8,12 +8,14 @@ import functools
 import re
 from typing import NamedTuple, Self
 
-from homeport.errors import AccountNameInvalid, DigestInvalid, RepositoryNameInvalid, TagNameInvalid
+from homeport.errors import AccountNameInvalid, DigestInvalid, FieldInvalid, RepositoryNameInvalid, TagNameInvalid
 
 REPOSITORY_LENGTH_LIMIT = 255
 """Characters of `namespace/name`; clients prepend a host and refuse more."""
 
 OFFICIAL_NAMESPACE = "library"
+
+DOMAIN_LENGTH_LIMIT = 253
 
 # The first words of Hub and service paths: an account of such a name would make `/v2/<name>/…` ambiguous.
 RESERVED_NAMES = frozenset(
@@ -51,6 +53,8 @@ RESERVED_NAMES = frozenset(
 _ACCOUNT = re.compile(r"[a-z0-9]+(?:(?:_|__|-+)[a-z0-9]+)*")
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"(?:{_LABEL}\.)+(?![0-9]+$){_LABEL}")
 _DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}")
 
 
@@ -132,6 +136,24 @@ class Digest(str):
     @property
     def hex(self) -> str:
         return self[7:]
+
+
+class DomainName(str):
+    """The name of an internet domain, in lower-case ASCII (RFC 1123 §2.1); other letters as IDNA writes them."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises: FieldInvalid: not such a name, or a single word, or an address."""
+        # Length first: the encoding takes the longer the more there is.
+        try:
+            name = text.encode("idna").decode().lower() if len(text) <= DOMAIN_LENGTH_LIMIT else ""
+        except UnicodeError:
+            name = ""
+        if len(name) > DOMAIN_LENGTH_LIMIT or not _DOMAIN.fullmatch(name):
+            raise FieldInvalid({"domain": ["Must be a domain name, e.g. example.com."]}, "invalid domain")
+        return cls(name)
 
 
 Reference = TagName | Digest

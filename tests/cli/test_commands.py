@@ -168,6 +168,36 @@ def test_an_audit_log(command: Command) -> None:
         assert command("audit", "list", "acme", *wrong).returncode != 0
 
 
+def test_domains_plans_and_badges(command: Command) -> None:
+    ok(command("migrate"))
+    ok(command("user", "create", "ann", "--email", "ann@example.com", "--password-stdin", stdin="a password\n"))
+    for name in ("acme", "other"):
+        ok(command("org", "create", name, "--owner", "ann"))
+    assert ok(command("org", "domains", "acme")) == "\n"
+    verified = answer(command("org", "verify-domain", "acme", "Example.COM", "--json"))
+    assert (verified["domain"], verified["verified_at"] is None) == ("example.com", False)
+    assert answer(command("org", "domains", "acme", "--json")) == [verified]
+    assert "verified for another organization" in command("org", "verify-domain", "other", "example.com").stderr
+    assert answer(command("org", "domains", "other", "--json")) == []
+    assert "domain name" in command("org", "verify-domain", "acme", "nothing").stderr
+
+    assert ok(command("account", "plan", "acme", "personal")) == "acme has the plan personal\n"
+    limited = {"HOMEPORT_PLANS": '{"personal": {"features": []}}'}
+    assert (
+        "the plan personal of acme does not include groups"
+        in command("team", "create", "acme", "devs", **limited).stderr
+    )
+    ok(command("account", "plan", "acme", "business"))
+    ok(command("team", "create", "acme", "devs", **limited))
+    assert "not found" in command("account", "plan", "nobody", "team").stderr
+    assert command("account", "plan", "ann", "golden").returncode != 0
+
+    assert ok(command("account", "badge", "ann", "verified_publisher")) == "ann has the badge verified_publisher\n"
+    ok(command("account", "badge", "ann", "none"))
+    assert "not found" in command("account", "badge", "nobody", "none").stderr
+    assert command("account", "badge", "ann", "golden").returncode != 0
+
+
 def test_seeding_twice_changes_nothing(command: Command) -> None:
     first = answer(command("seed", "--json"))
     assert len(first["tags"]) == first["new_tags"] == 7

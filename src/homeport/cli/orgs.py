@@ -1,15 +1,18 @@
 """`homeport org …`"""
 
+from collections.abc import Sequence
+from typing import Any
+
 from cyclopts import App
 
-from homeport.cli.output import show
+from homeport.cli.output import show, when
 from homeport.cli.running import Data, Json, run
-from homeport.core import orgs
+from homeport.core import domains, orgs
 from homeport.core.access import OPERATOR
 from homeport.core.services import Services
-from homeport.storage.db.records import Account, OrganizationRole
+from homeport.storage.db.records import Account, Domain, OrganizationRole
 
-app = App(name="org", help="Organizations and their members.")
+app = App(name="org", help="Organizations, their members and their domains.")
 
 
 @app.command
@@ -46,3 +49,41 @@ def add_member(
     run(data, verb)
     shown = {"organization": organization, "user": user, "role": role}
     show(shown, f"{user} is {role} of {organization}", json=json)
+
+
+@app.command(name="domains")
+def list_domains(organization: str, /, *, data: Data = None, json: Json = False) -> None:
+    """List the domains of an organization."""
+
+    async def verb(services: Services) -> Sequence[Domain]:
+        async with services.db.read() as tx:
+            page = await domains.list_domains(
+                tx, actor=OPERATOR, organization=organization, offset=0, limit=domains.DOMAINS_LIMIT
+            )
+        return page.domains
+
+    found = run(data, verb)
+    lines = [
+        f"{domain.name:<40} {f'verified {when(domain.verified_at)}' if domain.verified_at else 'not verified'}"
+        for domain in found
+    ]
+    show([_shown(domain) for domain in found], "\n".join(lines), json=json)
+
+
+@app.command
+def verify_domain(organization: str, domain: str, /, *, data: Data = None, json: Json = False) -> None:
+    """Say that a domain is an organization's; it is added where it is missing."""
+
+    async def verb(services: Services) -> Domain:
+        async with services.db.write() as tx:
+            await domains.add_domain(
+                tx, actor=OPERATOR, organization=organization, name=domain, plans=services.settings.plans
+            )
+            return await domains.verify_domain(tx, actor=OPERATOR, organization=organization, name=domain)
+
+    verified = run(data, verb)
+    show(_shown(verified), f"{verified.name} is verified for {organization}", json=json)
+
+
+def _shown(domain: Domain) -> dict[str, Any]:
+    return {"domain": domain.name, "created_at": domain.created_at, "verified_at": domain.verified_at}

@@ -11,6 +11,7 @@ import msgspec
 
 from homeport.errors import (
     ActionDenied,
+    ImageRestricted,
     NamespaceUnknown,
     NotAuthenticated,
     OrganizationUnknown,
@@ -198,19 +199,66 @@ async def access_repository(tx: Transaction, actor: Actor, name: RepositoryName,
         RepositoryUnknown: not there, or the actor may not even pull. One error for both: telling them apart would
             tell strangers which private names exist.
         ActionDenied: the actor may see it, but not do this.
+        ImageRestricted: an organization of the actor's does not let its members pull it.
         NotAuthenticated: an anonymous actor may see it, but would have to say who they are.
     """
+    repository, allowed = await _see(tx, actor, name)
+    if action not in allowed:
+        if actor.is_anonymous:
+            raise NotAuthenticated
+        raise ActionDenied(action, name)
+    if action is Action.PULL:
+        _refuse_restricted(actor, repository)
+    return repository
+
+
+async def access_repository_head(tx: Transaction, actor: Actor, name: RepositoryName) -> Repository:
+    """The repository, if the actor may ask whether something is in it.
+
+    A push asks that before it sends anything. So who may push here gets an answer although an organization of theirs
+    does not let them pull; for everybody else this is a pull.
+
+    Raises:
+        RepositoryUnknown, ImageRestricted: as `access_repository`.
+    """
+    repository, allowed = await _see(tx, actor, name)
+    if Action.PUSH not in allowed:
+        _refuse_restricted(actor, repository)
+    return repository
+
+
+async def see_repository(tx: Transaction, actor: Actor, name: RepositoryName) -> Repository:
+    """The repository, if the actor may know of it: for what a page shows of it, not for what is in it.
+
+    Raises:
+        RepositoryUnknown: as `access_repository`.
+    """
+    repository, _ = await _see(tx, actor, name)
+    return repository
+
+
+async def _see(tx: Transaction, actor: Actor, name: RepositoryName) -> tuple[Repository, frozenset[Action]]:
     repository = await rows.get(tx, name, actor_id=actor.account_id)
     if repository is None:
         raise RepositoryUnknown(name)
     allowed = allowed_actions(actor, repository)
     if Action.PULL not in allowed:
         raise RepositoryUnknown(name)
-    if action not in allowed:
-        if actor.is_anonymous:
-            raise NotAuthenticated
-        raise ActionDenied(action, name)
-    return repository
+    return repository, allowed
+
+
+def _refuse_restricted(actor: Actor, repository: Repository) -> None:
+    if is_restricted(actor, repository):
+        name = RepositoryName(repository.namespace, repository.name)
+        raise ImageRestricted(name, repository.restricting_organization or "")
+
+
+def is_restricted(actor: Actor, repository: Repository) -> bool:
+    """Whether an organization of the actor's keeps them from pulling what roles and grants would let them pull.
+
+    What belongs to any organization of theirs they may pull. Site administrators answer to no organization.
+    """
+    return repository.restricting_organization is not None and repository.role is None and not actor.is_site_admin
 
 
 async def access_namespace(tx: Transaction, actor: Actor, name: RepositoryName) -> Namespace:
@@ -263,15 +311,6 @@ async def access_organization(tx: Transaction, actor: Actor, name: str, action: 
     return organization
 
 
-def allowed_organization_actions(actor: Actor, organization: Organization) -> frozenset[OrganizationAction]:
-    """What the actor's role gives them; a token's ceiling is of repositories, and cuts nothing here."""
-    if actor.is_site_admin:
-        return frozenset(OrganizationAction)
-    if organization.role is None:
-        return frozenset()
-    return ROLE_ORGANIZATION_ACTIONS[organization.role]
-
-
 def check_site_admin(actor: Actor, action: str, what: object) -> None:
     """Let pass who runs the site, signed in with a password.
 
@@ -284,3 +323,12 @@ def check_site_admin(actor: Actor, action: str, what: object) -> None:
         raise TokenNotAllowed("personal access token")
     if not actor.is_site_admin:
         raise ActionDenied(action, what)
+
+
+def allowed_organization_actions(actor: Actor, organization: Organization) -> frozenset[OrganizationAction]:
+    """What the actor's role gives them; a token's ceiling is of repositories, and cuts nothing here."""
+    if actor.is_site_admin:
+        return frozenset(OrganizationAction)
+    if organization.role is None:
+        return frozenset()
+    return ROLE_ORGANIZATION_ACTIONS[organization.role]

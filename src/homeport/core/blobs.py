@@ -1,7 +1,7 @@
 """Blobs as a repository sees them: by its own links, so that a digest learnt elsewhere opens nothing."""
 
 from homeport.core import audit
-from homeport.core.access import Action, Actor, access_repository
+from homeport.core.access import Action, Actor, access_repository, access_repository_head
 from homeport.core.audit import AuditAction
 from homeport.core.services import Services
 from homeport.errors import BlobUnknown
@@ -11,24 +11,31 @@ from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import Blob
 
 
-async def pull(services: Services, *, actor: Actor, name: RepositoryName, digest: Digest) -> Blob:
+async def pull(
+    services: Services, *, actor: Actor, name: RepositoryName, digest: Digest, is_head: bool = False
+) -> Blob:
     """What `access_blob` gives, without asking the database again while nothing has changed."""
 
     async def verb() -> Blob:
         async with services.db.read() as tx:
-            return await access_blob(tx, actor=actor, name=name, digest=digest)
+            return await access_blob(tx, actor=actor, name=name, digest=digest, is_head=is_head)
 
-    return await services.recent.read(actor, ("blob", name, digest), verb)
+    return await services.recent.read(actor, ("blob", name, digest, is_head), verb)
 
 
-async def access_blob(tx: Transaction, *, actor: Actor, name: RepositoryName, digest: Digest) -> Blob:
-    """A blob of a repository that the actor may pull from.
+async def access_blob(
+    tx: Transaction, *, actor: Actor, name: RepositoryName, digest: Digest, is_head: bool = False
+) -> Blob:
+    """A blob of a repository that the actor may pull from; of a HEAD, may push to or pull from.
 
     Raises:
         BlobUnknown: the repository does not see it.
-        RepositoryUnknown: as `access_repository`.
+        RepositoryUnknown, ImageRestricted: as `access_repository`, `access_repository_head`.
     """
-    repository = await access_repository(tx, actor, name, Action.PULL)
+    if is_head:
+        repository = await access_repository_head(tx, actor, name)
+    else:
+        repository = await access_repository(tx, actor, name, Action.PULL)
     blob = await rows.get_in_repository(tx, repository_id=repository.id, digest=digest)
     if blob is None:
         raise BlobUnknown(digest)

@@ -14,9 +14,10 @@ from typing import Any
 
 import msgspec
 
-from homeport.core import accounts, manifests, orgs, repositories, teams, uploads
+from homeport.core import accounts, domains, manifests, org_settings, orgs, repositories, teams, uploads
 from homeport.core.access import OPERATOR, Actor, OrganizationAction, access_organization
 from homeport.core.manifest_parsing import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from homeport.core.org_settings import CustomRegistry, RegistryAccess
 from homeport.core.services import Services
 from homeport.errors import Unknown
 from homeport.names import Digest, RepositoryName, TagName
@@ -36,6 +37,8 @@ MEMBERS = {
     "demo-reader": OrganizationRole.MEMBER,
 }
 TEAMS = {"writers": ("demo-writer", Permission.WRITE), "readers": ("demo-reader", Permission.READ)}
+REGISTRIES = [CustomRegistry("registry.example.com:5000", "The old registry", is_allowed=True)]
+DOMAIN = "demo.example.com"
 REPOSITORIES = {"hello": False, "tools": False, "secret": True}
 """Name → whether it is private."""
 
@@ -60,6 +63,7 @@ async def seed(services: Services) -> Seeded:
     await _make_organization(services)
     async with services.db.read() as tx:
         owner = Actor.of(await accounts.access_user(tx, OWNER))
+    await _make_settings(services, owner)
     await _make_repositories(services, owner)
     maker = _Maker(services, owner)
     await maker.push_all()
@@ -100,6 +104,15 @@ async def _make_organization(services: Services) -> None:
             if await team_rows.get(tx, organization_id=organization.id, name=team) is None:
                 await teams.create_team(tx, actor=owner, organization=ORGANIZATION, name=team, plans=plans)
             await teams.add_member(tx, actor=owner, organization=ORGANIZATION, team=team, user=name, plans=plans)
+
+
+async def _make_settings(services: Services, owner: Actor) -> None:
+    plans = services.settings.plans
+    access = RegistryAccess(is_enabled=False, allows_docker_hub=True, custom_registries=REGISTRIES)
+    async with services.db.write() as tx:
+        await org_settings.restrict_registries(tx, actor=owner, organization=ORGANIZATION, plans=plans, access=access)
+        await org_settings.set_policies(tx, actor=owner, organization=ORGANIZATION, plans=plans, has_insights=True)
+        await domains.add_domain(tx, actor=owner, organization=ORGANIZATION, name=DOMAIN, plans=plans)
 
 
 async def _make_repositories(services: Services, owner: Actor) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from homeport.core import audit, blobs, faults, manifest_parsing
-from homeport.core.access import Action, Actor, access_repository
+from homeport.core.access import Action, Actor, access_repository, access_repository_head
 from homeport.core.audit import AuditAction, Event
 from homeport.core.manifest_parsing import Parsed
 from homeport.core.repositories import may_push, repository_to_push_to
@@ -133,27 +133,30 @@ async def _depth(tx: Transaction, services: Services, repository: Repository, pa
 
 
 async def pull(
-    services: Services, *, actor: Actor, name: RepositoryName, reference: Reference
+    services: Services, *, actor: Actor, name: RepositoryName, reference: Reference, is_head: bool = False
 ) -> tuple[Repository, TaggedManifest]:
     """What `access_manifest` gives, without asking the database again while nothing has changed."""
 
     async def verb() -> tuple[Repository, TaggedManifest]:
         async with services.db.read() as tx:
-            return await access_manifest(tx, actor=actor, name=name, reference=reference)
+            return await access_manifest(tx, actor=actor, name=name, reference=reference, is_head=is_head)
 
-    return await services.recent.read(actor, ("manifest", name, reference), verb)
+    return await services.recent.read(actor, ("manifest", name, reference, is_head), verb)
 
 
 async def access_manifest(
-    tx: Transaction, *, actor: Actor, name: RepositoryName, reference: Reference
+    tx: Transaction, *, actor: Actor, name: RepositoryName, reference: Reference, is_head: bool = False
 ) -> tuple[Repository, TaggedManifest]:
-    """A manifest of a repository that the actor may pull from.
+    """A manifest of a repository that the actor may pull from; of a HEAD, may push to or pull from.
 
     Raises:
         ManifestUnknown
-        RepositoryUnknown: as `access_repository`.
+        RepositoryUnknown, ImageRestricted: as `access_repository`, `access_repository_head`.
     """
-    repository = await access_repository(tx, actor, name, Action.PULL)
+    if is_head:
+        repository = await access_repository_head(tx, actor, name)
+    else:
+        repository = await access_repository(tx, actor, name, Action.PULL)
     if isinstance(reference, Digest):
         manifest = await rows.get_by_digest(tx, repository_id=repository.id, digest=reference)
     else:

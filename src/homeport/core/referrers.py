@@ -20,7 +20,7 @@ async def list_referrers(
     """Referrers of a subject, which need not exist, in the order of their digests.
 
     Raises:
-        RepositoryUnknown: as `access_repository`.
+        RepositoryUnknown, ImageRestricted: as `access_repository`.
     """
     repository = await access_repository(tx, actor, name, Action.PULL)
     return await rows.list_referrers(

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from homeport.core.access import Action, Actor, access_repository
+from homeport.core.access import Action, Actor, access_repository, see_repository
 from homeport.errors import PageUnknown, TagUnknown
 from homeport.names import RepositoryName
 from homeport.storage.db import manifests as manifest_rows
@@ -44,7 +44,7 @@ async def list_names(tx: Transaction, *, actor: Actor, name: RepositoryName, aft
     """Names of tags in byte order, those behind `after`.
 
     Raises:
-        RepositoryUnknown: as `access_repository`.
+        RepositoryUnknown, ImageRestricted: as `access_repository`.
     """
     repository = await access_repository(tx, actor, name, Action.PULL)
     return await rows.list_names(tx, repository_id=repository.id, after=after, limit=limit)
@@ -64,10 +64,10 @@ async def list_page(
     """A page of a repository's tags, counted from 1; `part` keeps those with it in their names.
 
     Raises:
-        RepositoryUnknown: as `access_repository`.
+        RepositoryUnknown: as `see_repository`.
         PageUnknown: there is no such page; the first one is there even when it is empty.
     """
-    repository = await access_repository(tx, actor, name, Action.PULL)
+    repository = await see_repository(tx, actor, name)
     offset = (page - 1) * page_size
     if part:
         total = await rows.count_matching(tx, repository_id=repository.id, part=part)
@@ -100,10 +100,10 @@ async def access_tag(tx: Transaction, *, actor: Actor, name: RepositoryName, tag
     """One tag.
 
     Raises:
-        RepositoryUnknown: as `access_repository`.
+        RepositoryUnknown: as `see_repository`.
         TagUnknown
     """
-    repository = await access_repository(tx, actor, name, Action.PULL)
+    repository = await see_repository(tx, actor, name)
     found = await rows.get(tx, repository_id=repository.id, name=tag)
     if found is None:
         raise TagUnknown(name, tag)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 from homeport.core import faults
-from homeport.core.access import ANONYMOUS, Action, Actor, access_repository, allowed_actions
+from homeport.core.access import ANONYMOUS, Action, Actor, access_repository, allowed_actions, is_restricted
 from homeport.core.repositories import repository_to_push_to
 from homeport.core.services import Services
 from homeport.errors import BlobTooLarge, DigestMismatch, NotAuthenticated, RangeInvalid, UploadUnknown
@@ -60,7 +60,7 @@ async def _may_mount(tx: Transaction, actor: Actor, digest: Digest, source: Repo
     names = [source] if source else await repository_rows.list_names_with_blob(tx, digest=digest)
     for name in names:
         repository = await repository_rows.get(tx, name, actor_id=actor.account_id)
-        if repository is None:
+        if repository is None or is_restricted(actor, repository):
             continue
         if source and not await blob_rows.get_in_repository(tx, repository_id=repository.id, digest=digest):
             continue

@@ -25,6 +25,13 @@ ROUTES = [
     "/v2/repositories/{}/{}/tags/{}",
     "/v2/repositories/{}/{}/tags/{}/images",
     "/v2/search/{}",
+    "/v2/orgs/{}/settings",
+    "/v2/orgs/{}/settings/registry-access-management",
+    "/v2/orgs/{}/settings/policies",
+    "/v2/orgs/{}/domains",
+    "/v2/orgs/{}/domains/{}",
+    "/v2/orgs/{}/domains/{}/verify",
+    "/v2/namespaces/{}/badge",
 ]
 SEGMENTS = st.one_of(
     st.sampled_from(["library", "%00", "%ff", "%2F", "..", "%2e%2e", "%ED%A0%80", "%0a", "a" * 300, ""]),
@@ -38,7 +45,10 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 FIELDS = st.sampled_from(
-    ["username", "password", "identifier", "secret", "token_label", "scopes", "expires_at", "is_active"]
+    [
+        *("username", "password", "identifier", "secret", "token_label", "scopes", "expires_at", "is_active"),
+        *("domain", "badge", "restricted_images", "enabled", "standard_registries", "custom_registries", "insights"),
+    ]
 )
 BODIES = st.one_of(
     st.binary(max_size=60),

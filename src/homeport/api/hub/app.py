@@ -10,7 +10,17 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import ControllerRouterHandler
 
 from homeport.api.http import Message, Receive, Request, Response, Scope, Send
-from homeport.api.hub import access_tokens, audit, authentication, documents, rate_limits, tags
+from homeport.api.hub import (
+    access_tokens,
+    audit,
+    authentication,
+    badges,
+    documents,
+    domains,
+    org_settings,
+    rate_limits,
+    tags,
+)
 from homeport.api.hub.errors import HUB_ERRORS, pass_on, render_http, renderers
 from homeport.api.hub.requests import CALLER, HubRequest, find_caller, from_where, identified
 from homeport.api.requests import send_error
@@ -25,7 +35,14 @@ _SECURITY_HEADERS = [(b"x-frame-options", b"deny"), (b"x-content-type-options", 
 OPEN: Sequence[ControllerRouterHandler] = [*authentication.handlers, *documents.handlers]
 """A login is no place to ask for a token: clients send the one that has expired along."""
 
-IDENTIFIED: Sequence[ControllerRouterHandler] = [access_tokens.router, audit.router, *tags.handlers]
+IDENTIFIED: Sequence[ControllerRouterHandler] = [
+    access_tokens.router,
+    audit.router,
+    *tags.handlers,
+    *org_settings.handlers,
+    *domains.handlers,
+    *badges.handlers,
+]
 """Here a guard lets in whoever may be let in before anything else of a request is read."""
 
 _OPEN_PATHS = {path for handler in OPEN if isinstance(handler, BaseRouteHandler) for path in handler.paths}

@@ -17,7 +17,13 @@ _SMALL_BYTES = 128 * 1024
 async def get(exchange: Exchange, item: str) -> None:
     """The bytes of a blob, or a range of them."""
     services, request = exchange.services, exchange.request
-    blob = await blobs.pull(services, actor=exchange.actor, name=exchange.name, digest=Digest.parse(item))
+    blob = await blobs.pull(
+        services,
+        actor=exchange.actor,
+        name=exchange.name,
+        digest=Digest.parse(item),
+        is_head=request.method == "HEAD",
+    )
     etag = b'"' + blob.digest.encode() + b'"'
     headers = [
         (b"docker-content-digest", blob.digest.encode()),

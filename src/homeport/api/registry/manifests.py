@@ -15,8 +15,11 @@ async def get(exchange: Exchange, item: str) -> None:
     """The bytes of a manifest, by tag or digest; a GET counts as a pull."""
     services, request = exchange.services, exchange.request
     reference = parse_reference(item)
-    repository, manifest = await manifests.pull(services, actor=exchange.actor, name=exchange.name, reference=reference)
-    if request.method == "GET":
+    is_head = request.method == "HEAD"
+    repository, manifest = await manifests.pull(
+        services, actor=exchange.actor, name=exchange.name, reference=reference, is_head=is_head
+    )
+    if not is_head:
         if services.settings.has_pull_limits:
             await limits.count_pull(services, exchange.actor, address=request.address)
         services.pulls.pulled(

@@ -1,5 +1,7 @@
 """Statements on the settings of organizations. They hold no rules."""
 
+import msgspec
+
 from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import OrganizationSettings
 
@@ -15,6 +17,32 @@ async def get(tx: Transaction, organization_id: int) -> OrganizationSettings:
         organization_id=organization_id,
     )
     return found or OrganizationSettings()
+
+
+async def put(tx: Transaction, organization_id: int, settings: OrganizationSettings) -> None:
+    """Keep an organization's settings, all of them. The caller holds the organization's lock."""
+    await tx.run(
+        """
+        insert into organization_settings (organization_id, restricts_images, allows_official_images,
+            allows_verified_publishers, restricts_registries, allows_docker_hub, custom_registries, is_sso_enforced,
+            has_insights, audits_pulls)
+        values (:organization_id, :restricts_images, :allows_official_images,
+            :allows_verified_publishers, :restricts_registries, :allows_docker_hub, :custom_registries,
+            :is_sso_enforced, :has_insights, :audits_pulls)
+        on conflict (organization_id) do update set
+            restricts_images = excluded.restricts_images,
+            allows_official_images = excluded.allows_official_images,
+            allows_verified_publishers = excluded.allows_verified_publishers,
+            restricts_registries = excluded.restricts_registries,
+            allows_docker_hub = excluded.allows_docker_hub,
+            custom_registries = excluded.custom_registries,
+            is_sso_enforced = excluded.is_sso_enforced,
+            has_insights = excluded.has_insights,
+            audits_pulls = excluded.audits_pulls
+        """,
+        organization_id=organization_id,
+        **msgspec.structs.asdict(settings),
+    )
 
 
 async def organization_that_enforces_sso(tx: Transaction, account_id: int) -> str | None:

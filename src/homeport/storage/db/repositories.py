@@ -8,7 +8,7 @@ from homeport.storage.db.records import Namespace, Permission, Repository
 
 
 async def get(tx: Transaction, name: RepositoryName, *, actor_id: int | None) -> Repository | None:
-    """A repository of an active namespace, with all that has been granted to an actor on it."""
+    """A repository of an active namespace, with all that has been granted to an actor on it and what bars them."""
     return await tx.one(
         Repository,
         """
@@ -24,7 +24,15 @@ async def get(tx: Transaction, name: RepositoryName, *, actor_id: int | None) ->
                 order by case permission when 'admin' then 1 when 'write' then 2 else 3 end limit 1)
                 as team_permission,
             coalesce((select audits_pulls from organization_settings where organization_id = accounts.id), false)
-                as audits_pulls
+                as audits_pulls,
+            (select organizations.name from organization_members
+                join organization_settings
+                    on organization_settings.organization_id = organization_members.organization_id
+                join accounts as organizations on organizations.id = organization_members.organization_id
+                where organization_members.account_id = :actor_id and restricts_images and organizations.is_active
+                    and not case accounts.badge when 'official' then allows_official_images
+                        when 'verified_publisher' then allows_verified_publishers else false end
+                order by organizations.name limit 1) as restricting_organization
         from accounts join repositories on repositories.namespace_id = accounts.id
         where accounts.name = :namespace and repositories.name = :name and accounts.is_active
         """,

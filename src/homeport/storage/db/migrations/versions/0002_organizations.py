@@ -83,6 +83,15 @@ def _organizations() -> None:
         moment("verified_at", nullable=True),
         sa.UniqueConstraint("organization_id", "name"),
     )
+    is_verified = sa.text("verified_at is not null")
+    op.create_index(
+        "organization_domains_verified",
+        "organization_domains",
+        ["name"],
+        unique=True,
+        sqlite_where=is_verified,
+        postgresql_where=is_verified,
+    )
     op.create_index(
         "organization_members_role",
         "organization_members",
