@@ -8,9 +8,9 @@ from cyclopts.validators import Number
 
 from homeport.cli.output import show, when
 from homeport.cli.running import Data, Json, run
-from homeport.core import audit
+from homeport.core import audit_log
 from homeport.core.access import OPERATOR
-from homeport.core.audit import LoggedEvent
+from homeport.core.audit_log import LoggedEvent
 from homeport.core.services import Services
 
 app = App(name="audit", help="What happened in an account.")
@@ -38,9 +38,10 @@ def list_(
 
     async def verb(services: Services) -> list[LoggedEvent]:
         async with services.db.read(scan=True) as tx:
-            return await audit.list_events(
+            return await audit_log.list_events(
                 tx,
                 actor=OPERATOR,
+                plans=services.settings.plans,
                 account=account,
                 action=action,
                 name=name,

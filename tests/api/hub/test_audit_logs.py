@@ -13,7 +13,7 @@ import httpx
 import msgspec
 import pytest
 
-from homeport.core import accounts, audit, manifests, orgs, repositories
+from homeport.core import accounts, audit, audit_log, manifests, orgs, repositories
 from homeport.core.access import OPERATOR, Actor
 from homeport.core.audit import AuditAction, Event
 from homeport.core.audit_actions import ACTIONS, CATALOGUE, sentence
@@ -214,7 +214,9 @@ def test_making_a_repository_that_is_there_is_no_event(place: Place) -> None:
 
     async def verb(services: Services) -> bool:
         async with services.db.write() as tx:
-            return await repositories.create_repository(tx, actor=OPERATOR, name=name, is_private=True)
+            return await repositories.create_repository(
+                tx, actor=OPERATOR, plans=services.settings.plans, name=name, is_private=True
+            )
 
     assert place.home.run(verb) is False
     assert what(place.log(name=name)) == [("repo.create", str(name))]
@@ -338,7 +340,9 @@ def test_a_deed_that_is_rolled_back_leaves_no_event(place: Place) -> None:
 
     async def verb(services: Services) -> None:
         async with services.db.write() as tx:
-            assert await repositories.create_repository(tx, actor=OPERATOR, name=name, is_private=False)
+            assert await repositories.create_repository(
+                tx, actor=OPERATOR, plans=services.settings.plans, name=name, is_private=False
+            )
             await orgs.create_organization(tx, actor=OPERATOR, name=place.name, owner=place.owner.name)
 
     with pytest.raises(AccountExists):
@@ -833,7 +837,9 @@ def test_a_page_takes_as_many_statements_whatever_its_size(place: Place) -> None
             statements: list[str] = []
             services.db.trace = statements.append
             async with services.db.read(scan=True) as tx:
-                assert len(await audit.list_events(tx, actor=owner, account=place.name, limit=limit)) == limit
+                plans = services.settings.plans
+                found = await audit_log.list_events(tx, actor=owner, plans=plans, account=place.name, limit=limit)
+                assert len(found) == limit
             services.db.trace = None
             counts.append(len(statements))
         return counts

@@ -92,6 +92,16 @@ def test_what_the_plan_lacks_is_refused_with_its_name(limited: Home, feature: Fe
     assert owner.request(method, f"/v2/orgs/{name}/{tail}", json=body).status_code in (200, 201)
 
 
+def test_a_log_is_read_under_a_plan_that_holds_it_and_by_site_administrators(limited: Home) -> None:
+    name, owner = organization(limited, PlanName.PERSONAL)
+    url = f"/v2/auditlogs/{name}"
+    assert owner.get(url).status_code == 403
+    assert f"the plan personal of {name} does not include audit_logs" in owner.get(url).json()["message"]
+    assert limited.hub(limited.admin).get(url).json()["logs"]
+    give(limited, name, PlanName.BUSINESS)
+    assert owner.get(url).json()["logs"]
+
+
 def test_what_is_on_can_be_switched_off_under_a_smaller_plan(limited: Home) -> None:
     name, owner = organization(limited, PlanName.BUSINESS)
     url = f"/v2/orgs/{name}/settings"

@@ -16,9 +16,9 @@ from homeport.api.hub.pages import Page
 from homeport.api.hub.reference import PAGES, Query, Section, reference
 from homeport.api.hub.requests import HubRequest
 from homeport.api.hub.times import timestamp
-from homeport.core import audit
-from homeport.core.audit import LoggedEvent
+from homeport.core import audit_log
 from homeport.core.audit_actions import CATALOGUE, CatalogueGroup
+from homeport.core.audit_log import LoggedEvent
 from homeport.core.services import Services
 from homeport.errors import FieldInvalid, NotAuthenticated
 
@@ -136,9 +136,10 @@ async def list_audit_logs(
     since, until = _moment(request, "from"), _moment(request, "to")
     # A deep page, or two filters at once, may walk over many events.
     async with services.db.read(scan=True) as tx:
-        events = await audit.list_events(
+        events = await audit_log.list_events(
             tx,
             actor=request.actor,
+            plans=services.settings.plans,
             account=account,
             action=request.parameter("action") or None,
             name=request.parameter("name") or None,
@@ -161,7 +162,7 @@ async def list_audit_actions(
     Hub. The group `user` is this hub's own.
     """
     async with services.db.read() as tx:
-        await audit.access_log(tx, request.actor, account)
+        await audit_log.access_log(tx, request.actor, account, services.settings.plans)
     return _ACTIONS
 
 
