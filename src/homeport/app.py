@@ -18,7 +18,9 @@ from homeport.api.health import health
 from homeport.api.http import Application, Receive, Scope, Send
 from homeport.api.proxies import TrustedProxies
 from homeport.api.requests import RequestLog
+from homeport.core.activity import ActivityLog
 from homeport.core.authentication import Authenticator
+from homeport.core.logins import Logins
 from homeport.core.pulls import PullLog
 from homeport.core.recent import Recent
 from homeport.core.services import Services
@@ -53,13 +55,16 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         blobs = FilesystemStore(settings.blobs_path)
         await asyncio.to_thread(blobs.prepare)
         pulls = PullLog()
-        authenticator = Authenticator(db, Signer(keys), pulls, settings)
+        activity = ActivityLog()
+        authenticator = Authenticator(db, Signer(keys), pulls=pulls, activity=activity, settings=settings)
         yield Services(
             settings=settings,
             db=db,
             blobs=blobs,
             authenticator=authenticator,
+            logins=Logins(db, authenticator, pulls=pulls, activity=activity, settings=settings),
             pulls=pulls,
+            activity=activity,
             recent=Recent(db),
             counters=MemoryCounters(),
         )

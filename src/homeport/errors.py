@@ -7,9 +7,10 @@ HomeportError
 ├── Unknown       AccountUnknown · OrganizationUnknown · NamespaceUnknown · RepositoryUnknown · ManifestUnknown
 │                 TagUnknown · BlobUnknown · ManifestBlobUnknown · UploadUnknown · AccessTokenUnknown · TeamUnknown
 │                 PageUnknown · DomainUnknown
-├── Conflict      AccountExists · TeamExists · UploadBusy · LastOwner · DomainVerifiedElsewhere
+├── Conflict      AccountExists · TeamExists · UploadBusy · LastOwner · DomainVerifiedElsewhere · SecondFactorOn
+│                 SecondFactorOff
 ├── Denied        NotAuthenticated · CredentialsInvalid · OrganizationLogin · ActionDenied · TokenNotAllowed
-│                 ImageRestricted · PlanLacksFeature · PlanLimitReached
+│                 ImageRestricted · PlanLacksFeature · PlanLimitReached · SecondFactorRequired · PasswordRefused
 ├── TooLarge      ManifestTooLarge · BlobTooLarge · BodyTooLarge
 ├── TooMany       TooManyAttempts · TooManyPulls
 └── Unavailable   DatabaseUnavailable · StoreUnavailable · StoreFull
@@ -216,6 +217,16 @@ class DomainVerifiedElsewhere(Conflict):
         super().__init__(f"domain {domain} is verified for another organization")
 
 
+class SecondFactorOn(Conflict):
+    def __init__(self) -> None:
+        super().__init__("the second factor is on already")
+
+
+class SecondFactorOff(Conflict):
+    def __init__(self) -> None:
+        super().__init__("the second factor is not on")
+
+
 class Denied(HomeportError):
     """The caller may not."""
 
@@ -239,6 +250,22 @@ class OrganizationLogin(NotAuthenticated):
 
     def __init__(self) -> None:
         super().__init__("Cannot log into an organization account")
+
+
+class SecondFactorRequired(NotAuthenticated):
+    """The password was right, and is half of a login; `login_token` goes with the code that is the other half."""
+
+    def __init__(self, login_token: str) -> None:
+        # Docker's clients ask for the code only if they read exactly this.
+        super().__init__("Require secondary authentication on MFA enabled account")
+        self.login_token = login_token
+
+
+class PasswordRefused(NotAuthenticated):
+    """The password was right, and may not be used here; the message says why."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{why}: log in with a personal access token")
 
 
 class ActionDenied(Denied):

@@ -122,7 +122,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Positive, Meta(description="Seconds that a refresh token (`offline_token=true`) lives.")
     ] = 90 * 24 * 3600
     login_attempts_per_account: Annotated[
-        Positive, Meta(description="Failed passwords for one account name within `login_attempts_window`.")
+        Positive,
+        Meta(description="Failed passwords, and failed codes, for one account within `login_attempts_window`."),
     ] = 10
     login_attempts_per_address: Annotated[
         Positive, Meta(description="Failed logins from one address within `login_attempts_window`.")

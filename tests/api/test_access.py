@@ -3,8 +3,9 @@
 import httpx
 import pytest
 from litestar import Router
+from litestar.types import ControllerRouterHandler
 
-from homeport.api.hub import access_tokens, authentication, tags
+from homeport.api.hub import access_tokens, authentication, second_factor, tags
 from homeport.api.registry.app import ROUTES
 from homeport.names import RepositoryName
 from homeport.storage.db.records import OrganizationRole, Permission
@@ -58,8 +59,11 @@ HUB_REPOSITORY_PATHS = [
     "/v2/repositories/{namespace}/{repository}/tags/{tag}",
     "/v2/repositories/{namespace}/{repository}/tags/{tag}/images",
 ]
-HUB_OPEN_PATHS = ["/v2/users/login", "/v2/auth/token"]
-HUB_OWN_PATHS = ["/v2/access-tokens", "/v2/access-tokens/{uuid}", "/v2/api_tokens", "/v2/api_tokens/{uuid}"]
+HUB_OPEN_PATHS = ["/v2/users/login", "/v2/users/2fa-login", "/v2/auth/token"]
+HUB_OWN_PATHS = [
+    *("/v2/access-tokens", "/v2/access-tokens/{uuid}", "/v2/api_tokens", "/v2/api_tokens/{uuid}"),
+    *("/v2/user/2fa", "/v2/user/2fa/confirm", "/v2/user/2fa/disable", "/v2/user/2fa/recovery-codes"),
+]
 
 
 class Scene:
@@ -128,7 +132,13 @@ def test_every_route_of_the_registry_is_in_the_table() -> None:
 
 
 def test_every_route_of_the_hub_is_in_the_table() -> None:
-    routers = (Router("/", route_handlers=[*authentication.handlers, access_tokens.router, *tags.handlers]),)
+    handlers: list[ControllerRouterHandler] = [
+        *authentication.handlers,
+        access_tokens.router,
+        second_factor.router,
+        *tags.handlers,
+    ]
+    routers = (Router("/", route_handlers=handlers),)
     paths = {route.path for router in routers for route in router.routes}
     plain = {path.replace(":str", "") for path in paths}
     assert plain == {*HUB_REPOSITORY_PATHS, *HUB_OPEN_PATHS, *HUB_OWN_PATHS}

@@ -6,7 +6,7 @@ from cyclopts import App
 
 from homeport.cli.output import show, when
 from homeport.cli.running import Data, Json, PasswordStdin, read_password, run
-from homeport.core import accounts
+from homeport.core import accounts, second_factors
 from homeport.core.access import OPERATOR
 from homeport.core.services import Services
 from homeport.storage.db.records import Account
@@ -96,6 +96,19 @@ def reset_password(
 
     account = run(data, verb)
     show(_shown(account), f"user {name} has a new password", json=json)
+
+
+@app.command
+def disable_second_factor(name: str, /, *, data: Data = None, json: Json = False) -> None:
+    """Switch a user's second factor off, for one who has lost the app and the recovery codes."""
+
+    async def verb(services: Services) -> bool:
+        async with services.db.write() as tx:
+            return await second_factors.disable_for(tx, actor=OPERATOR, name=name)
+
+    was_on = run(data, verb)
+    outcome = "is off now" if was_on else "was not on"
+    show({"name": name, "was_on": was_on}, f"the second factor of {name} {outcome}", json=json)
 
 
 def _shown(account: Account) -> dict[str, Any]:

@@ -70,6 +70,7 @@ class AuditAction(StrEnum):
     USER_SECOND_FACTOR_ENABLE = "user.second_factor.enable"
     USER_SECOND_FACTOR_DISABLE = "user.second_factor.disable"
     USER_RECOVERY_CODE_USE = "user.recovery_code.use"
+    USER_RECOVERY_CODE_RENEW = "user.recovery_code.renew"
     USER_ACCESS_TOKEN_CREATE = "user.access_token.create"  # noqa: S105 - a word of the log
     USER_ACCESS_TOKEN_UPDATE = "user.access_token.update"  # noqa: S105 - a word of the log
     USER_ACCESS_TOKEN_DELETE = "user.access_token.delete"  # noqa: S105 - a word of the log

@@ -400,6 +400,12 @@ _USER = CatalogueGroup(
             "used a recovery code of {name}",
         ),
         CatalogueAction(
+            "recovery_code.renew",
+            "Recovery Codes Renewed",
+            "The account got new recovery codes.",
+            "renewed the recovery codes of {name}",
+        ),
+        CatalogueAction(
             "access_token.create",
             "Personal Access Token Created",
             "A personal access token was made.",

@@ -1,4 +1,4 @@
-"""From what a request carries to an actor: passwords, personal access tokens, and bearer tokens made from them.
+"""Bearer tokens: made for who has shown who they are (`logins.py`), and from there to an actor for each request.
 
 A bearer token is a JWT that names the account, and either the access token that it was made from or the version of
 the account's credentials at that time. Verifying costs a signature and one or two statements, so the outcome is
@@ -8,7 +8,6 @@ remembered of the account at once, the others read those rows every half second.
 anew, and is refused.
 """
 
-import asyncio
 import hashlib
 import time
 from collections import OrderedDict, defaultdict
@@ -19,28 +18,31 @@ from uuid import uuid4
 
 import msgspec
 
-from homeport.addresses import counted_as
-from homeport.core import access_tokens, accounts, passwords
+from homeport.core import access_tokens, accounts
 from homeport.core.access import ANONYMOUS, NO_CEILING, Action, Actor, Grant
+from homeport.core.activity import ActivityLog
 from homeport.core.pulls import PullLog
 from homeport.core.signing import Signer
-from homeport.errors import CredentialsInvalid, NotAuthenticated, OrganizationLogin, TooManyAttempts
+from homeport.errors import NotAuthenticated
 from homeport.names import RepositoryName
 from homeport.settings import Settings
-from homeport.storage.cache.memory import AttemptLimiter
 from homeport.storage.db import access_tokens as token_rows
 from homeport.storage.db import accounts as rows
 from homeport.storage.db.database import Database, Transaction, utcnow
-from homeport.storage.db.records import AccessToken, Account, AccountKind
+from homeport.storage.db.records import AccessToken, Account
 
 HUB_AUDIENCE = "https://hub.docker.com"
 """Also the name of the claim in which Docker's clients look for the user's name."""
 
 REGISTRY_AUDIENCE = "registry"
 REFRESH_AUDIENCE = "refresh"
+SECOND_FACTOR_AUDIENCE = "second-factor"
 ISSUER = "homeport"
 
 ACCESS_TOKEN_LIFETIME_S = 600
+SECOND_FACTOR_LIFETIME_S = 300
+"""Within which the code has to follow the password."""
+
 REMEMBERED_LIMIT = 20_000
 REVOCATIONS_SEEN_FOR = timedelta(seconds=30)
 
@@ -87,71 +89,19 @@ class _Remembered(msgspec.Struct, frozen=True):
 class Authenticator:
     """Knows who is who; one for a process."""
 
-    def __init__(self, db: Database, signer: Signer, pulls: PullLog, settings: Settings) -> None:
+    def __init__(
+        self, db: Database, signer: Signer, *, pulls: PullLog, activity: ActivityLog, settings: Settings
+    ) -> None:
         self._db = db
         self._signer = signer
         self._pulls = pulls
+        self._activity = activity
         self._settings = settings
-        window_s = settings.login_attempts_window
-        self._accounts = AttemptLimiter(attempts=settings.login_attempts_per_account, window_s=window_s)
-        self._addresses = AttemptLimiter(attempts=settings.login_attempts_per_address, window_s=window_s)
-        self._password_turns = asyncio.Semaphore(passwords.THREADS)
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
         self._of_account: defaultdict[int | None, set[bytes]] = defaultdict(set)
         self._revocations_seen: dict[int, None] = {}
         self._forgotten = 0
         db.listen(self._heard)
-
-    # Showing who one is
-
-    async def log_in(self, name: str, secret: str, *, address: str) -> Credential:
-        """Check a name with a password or a personal access token.
-
-        Raises:
-            CredentialsInvalid: which of the two was wrong is not told, nor by the time it takes.
-            OrganizationLogin: the name is an organization's.
-            TooManyAttempts
-        """
-        name = name.lower()
-        address = counted_as(address)
-        _refuse_if_blocked(self._addresses, address)
-        if secret.startswith(access_tokens.PREFIX):
-            credential = await self._log_in_by_token(name, secret)
-        else:
-            # A name is locked whether it exists or not. Its access tokens go on working: nobody can guess those, and
-            # a stranger's guesses must not stop a team's pipelines.
-            _refuse_if_blocked(self._accounts, name)
-            async with self._password_turns:
-                # Asked again when its turn has come: guesses that arrive at once are as few as those one by one.
-                _refuse_if_blocked(self._addresses, address)
-                _refuse_if_blocked(self._accounts, name)
-                credential = await self._log_in_by_password(name, secret)
-        if credential is None:
-            self._addresses.failed(address)
-            raise CredentialsInvalid
-        return credential
-
-    async def _log_in_by_password(self, name: str, password: str) -> Credential | None:
-        async with self._db.read() as tx:
-            account = await rows.get(tx, name)
-        is_right = await passwords.verify_password(password, account.password_hash if account else None)
-        if account is not None and account.kind is AccountKind.ORGANIZATION:
-            raise OrganizationLogin
-        if not is_right or account is None or not account.is_active:
-            self._accounts.failed(name)
-            return None
-        return Credential(account)
-
-    async def _log_in_by_token(self, name: str, secret: str) -> Credential | None:
-        async with self._db.read() as tx:
-            token = await token_rows.get_by_secret(tx, access_tokens.digest_of(secret))
-            account = await rows.get(tx, name)
-        if token is None or account is None or token.account_id != account.id:
-            return None
-        if not account.is_active or not access_tokens.is_usable(token):
-            return None
-        self._pulls.used(token.id)
-        return Credential(account, token)
 
     # Issuing bearer tokens
 
@@ -191,6 +141,16 @@ class Authenticator:
             binding=credential.binding,
             jti=str(uuid4()),
             sub=credential.account.name,
+        )
+
+    def second_factor_token(self, credential: Credential) -> str:
+        """Says that the password was right; buys nothing but the chance to show a code."""
+        return self._sign(
+            SECOND_FACTOR_AUDIENCE,
+            SECOND_FACTOR_LIFETIME_S,
+            binding=credential.binding,
+            jti=str(uuid4()),
+            sub=credential.account.uuid,
         )
 
     def registry_token(self, credential: Credential | None, access: Sequence[Mapping[str, Any]]) -> IssuedToken:
@@ -239,13 +199,13 @@ class Authenticator:
         """
         return await self._actor(token, REGISTRY_AUDIENCE)
 
-    async def refreshed(self, token: str) -> Credential:
-        """Whose refresh token this is.
+    async def credential(self, token: str, *, audience: str) -> Credential:
+        """Whose token this is, read anew: for tokens that are shown once in a while.
 
         Raises:
             NotAuthenticated
         """
-        claims = self._signer.verify(token, audience=REFRESH_AUDIENCE)
+        claims = self._signer.verify(token, audience=audience)
         async with self._db.read() as tx:
             return await _bound_credential(tx, claims)
 
@@ -256,6 +216,8 @@ class Authenticator:
             actor = remembered.actor
         else:
             actor = await self._look_up(key, token, audience)
+        if actor.account_id is not None:
+            self._activity.seen(actor.account_id)
         if actor.token_id is not None:
             self._pulls.used(actor.token_id)
         return actor
@@ -310,12 +272,6 @@ class Authenticator:
             if revocation.id not in self._revocations_seen:
                 self.forget(revocation.account_id)
         self._revocations_seen = dict.fromkeys(revocation.id for revocation in revocations)
-
-
-def _refuse_if_blocked(limiter: AttemptLimiter, key: str) -> None:
-    """Raises: TooManyAttempts."""
-    if blocked_s := limiter.blocked_for_s(key):
-        raise TooManyAttempts(blocked_s)
 
 
 async def _bound_credential(tx: Transaction, claims: Mapping[str, Any]) -> Credential:

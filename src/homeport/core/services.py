@@ -2,7 +2,9 @@
 
 import msgspec
 
+from homeport.core.activity import ActivityLog
 from homeport.core.authentication import Authenticator
+from homeport.core.logins import Logins
 from homeport.core.pulls import PullLog
 from homeport.core.recent import Recent
 from homeport.settings import Settings
@@ -16,6 +18,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     db: Database
     blobs: BlobStore
     authenticator: Authenticator
+    logins: Logins
     pulls: PullLog
+    activity: ActivityLog
     recent: Recent
     counters: Counters

@@ -24,6 +24,7 @@ async def running(services: Services) -> AsyncIterator[None]:
     """Keep the jobs going while the block runs; what was counted is written at its end."""
     tasks = [
         asyncio.create_task(_repeat(FOLD_INTERVAL_S, "fold pulls", lambda: services.pulls.fold(services.db))),
+        asyncio.create_task(_repeat(FOLD_INTERVAL_S, "fold activity", lambda: services.activity.fold(services.db))),
         asyncio.create_task(_repeat(CATCH_UP_INTERVAL_S, "catch up with revocations", services.authenticator.catch_up)),
         asyncio.create_task(_repeat(SWEEP_INTERVAL_S, "sweep", lambda: _sweep(services))),
         asyncio.create_task(
@@ -38,6 +39,8 @@ async def running(services: Services) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(Exception):
             await services.pulls.fold(services.db)
+        with contextlib.suppress(Exception):
+            await services.activity.fold(services.db)
 
 
 async def _sweep(services: Services) -> None:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from homeport.core import passwords
+from homeport.core.activity import Door, Visit
 from homeport.core.services import Services
 from homeport.errors import NotAuthenticated
 from tests.home import PASSWORD, Home, User, unique
@@ -136,7 +137,7 @@ def test_an_unknown_name_costs_the_same_hash_as_a_known_one(
 
         async def log_in(services: Services, name: str = name) -> None:
             with pytest.raises(NotAuthenticated):
-                await services.authenticator.log_in(name, secret, address="127.0.0.1")
+                await services.logins.log_in(name, secret, Visit(Door.HUB, "127.0.0.1", ""))
 
         home.run(log_in)
     assert len(verified) == 4 * hashes

@@ -24,7 +24,8 @@ def fuzzed(
     """A hub of its own: what is thrown at it deletes and changes things."""
     data = tmp_path_factory.mktemp(f"fuzzed-{request.param}") / "hub"
     url = new_database(request.param)
-    variables = {"HOMEPORT_LOGIN_ATTEMPTS_PER_ADDRESS": "1000000"}
+    # Wrong passwords are thrown too, and each operation begins with a login.
+    variables = {"HOMEPORT_LOGIN_ATTEMPTS_PER_ADDRESS": "1000000", "HOMEPORT_LOGIN_ATTEMPTS_PER_ACCOUNT": "1000000"}
     if url:
         variables["HOMEPORT_DATABASE_URL"] = url
     with running_server(data, **variables) as server_url:

@@ -19,6 +19,7 @@ from homeport.api.hub import (
     domains,
     org_settings,
     rate_limits,
+    second_factor,
     tags,
 )
 from homeport.api.hub.errors import HUB_ERRORS, pass_on, render_http, renderers
@@ -38,6 +39,7 @@ OPEN: Sequence[ControllerRouterHandler] = [*authentication.handlers, *documents.
 IDENTIFIED: Sequence[ControllerRouterHandler] = [
     access_tokens.router,
     audit.router,
+    second_factor.router,
     *tags.handlers,
     *org_settings.handlers,
     *domains.handlers,

@@ -1,15 +1,20 @@
-"""Docker Hub API §Authentication: a password or personal access token for a bearer token."""
+"""Docker Hub API §Authentication: a password, with a code where one is wanted, or a personal access token for a bearer
+token."""
+
+from typing import Annotated
 
 import msgspec
 from litestar import post, route
 from litestar.di import NamedDependency
 from litestar.enums import HttpMethod
 from litestar.params import JSONBody
+from msgspec import Meta
 
 from homeport.api.hub.errors import EXCHANGE_ERRORS, LOGIN_ERRORS, renderers
 from homeport.api.hub.reference import Query, Section, reference
 from homeport.api.hub.requests import HubRequest
-from homeport.core.authentication import ACCESS_TOKEN_LIFETIME_S
+from homeport.core.activity import Door, Visit
+from homeport.core.authentication import ACCESS_TOKEN_LIFETIME_S, Credential
 from homeport.core.services import Services
 
 _NOT_KEPT = {"Cache-Control": "no-store"}
@@ -18,6 +23,11 @@ _NOT_KEPT = {"Cache-Control": "no-store"}
 class Login(msgspec.Struct):
     username: str
     password: str
+
+
+class SecondFactorLogin(msgspec.Struct):
+    login_2fa_token: Annotated[str, Meta(description="From the 401 that the password was answered with.")]
+    code: Annotated[str, Meta(description="Six digits of an authenticator app, or a recovery code.")]
 
 
 class LoginAnswer(msgspec.Struct):
@@ -34,6 +44,9 @@ class ExchangeAnswer(msgspec.Struct):
     access_token: str
 
 
+_REFRESH = Query("refresh_token", "`true` asks for a refresh token too.")
+
+
 # GET too, with a body: a connector in the field asks so.
 @route(
     "/v2/users/login",
@@ -46,19 +59,39 @@ class ExchangeAnswer(msgspec.Struct):
         permission="Anybody who knows a user's password or personal access token.",
         errors=(401,),
         bearer="ignored",
-        query=(Query("refresh_token", "`true` asks for a refresh token too."),),
+        query=(_REFRESH,),
         body=Login,
     ),
 )
 async def log_in(request: HubRequest, services: NamedDependency[Services]) -> LoginAnswer:
-    """A bearer token for a name with a password or a personal access token."""
+    """A bearer token for a name with a password or a personal access token. If the account has a second factor, a
+    right password is answered with 401 and a `login_2fa_token`, which `POST /v2/users/2fa-login` takes with the code.
+    """
     login = await request.decoded(Login)
-    authenticator = services.authenticator
-    credential = await authenticator.log_in(login.username, login.password, address=request.plain.address)
-    answer = LoginAnswer(authenticator.hub_token(credential, lifetime_s=services.settings.login_token_lifetime))
-    if request.parameter("refresh_token") == "true":
-        answer.refresh_token = authenticator.refresh_token(credential)
-    return answer
+    credential = await services.logins.log_in(login.username, login.password, _visit(request))
+    return _logged_in(credential, request, services)
+
+
+@post(
+    "/v2/users/2fa-login",
+    status_code=200,
+    response_headers=_NOT_KEPT,
+    exception_handlers=renderers(LOGIN_ERRORS),
+    **reference(
+        Section.AUTHENTICATION,
+        summary="Log in with a second factor",
+        permission="Anybody who has shown a user's password within the last five minutes, and has a code.",
+        errors=(401,),
+        bearer="ignored",
+        query=(_REFRESH,),
+    ),
+)
+async def log_in_by_code(
+    data: JSONBody[SecondFactorLogin], request: HubRequest, services: NamedDependency[Services]
+) -> LoginAnswer:
+    """The second half of a login: the code of an authenticator app, or a recovery code. Either is taken once."""
+    credential = await services.logins.log_in_by_code(data.login_2fa_token, data.code, _visit(request))
+    return _logged_in(credential, request, services)
 
 
 @post(
@@ -77,10 +110,21 @@ async def log_in(request: HubRequest, services: NamedDependency[Services]) -> Lo
 async def exchange(
     data: JSONBody[Exchange], request: HubRequest, services: NamedDependency[Services]
 ) -> ExchangeAnswer:
-    """A bearer token that lives ten minutes."""
+    """A bearer token that lives ten minutes. A password that is not enough is answered as by `POST /v2/users/login`."""
+    credential = await services.logins.log_in(data.identifier, data.secret, _visit(request))
+    return ExchangeAnswer(services.authenticator.hub_token(credential, lifetime_s=ACCESS_TOKEN_LIFETIME_S))
+
+
+def _visit(request: HubRequest) -> Visit:
+    return Visit(Door.HUB, request.plain.address, request.plain.user_agent)
+
+
+def _logged_in(credential: Credential, request: HubRequest, services: Services) -> LoginAnswer:
     authenticator = services.authenticator
-    credential = await authenticator.log_in(data.identifier, data.secret, address=request.plain.address)
-    return ExchangeAnswer(authenticator.hub_token(credential, lifetime_s=ACCESS_TOKEN_LIFETIME_S))
+    answer = LoginAnswer(authenticator.hub_token(credential, lifetime_s=services.settings.login_token_lifetime))
+    if request.parameter("refresh_token") == "true":
+        answer.refresh_token = authenticator.refresh_token(credential)
+    return answer
 
 
-handlers = [log_in, exchange]
+handlers = [log_in, log_in_by_code, exchange]

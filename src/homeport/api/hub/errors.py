@@ -60,6 +60,14 @@ def detail(error: e.HomeportError) -> Mapping[str, Any]:
     return {"detail": str(error)}
 
 
+def code_wanted(error: e.SecondFactorRequired) -> Mapping[str, Any]:
+    return {"detail": str(error), "login_2fa_token": error.login_token}
+
+
+def code_wanted_with_message(error: e.SecondFactorRequired) -> Mapping[str, Any]:
+    return {"message": str(error), **code_wanted(error), "errinfo": {}}
+
+
 def wrong_password(_error: e.CredentialsInvalid) -> Mapping[str, Any]:
     return {"detail": "Incorrect authentication credentials"}
 
@@ -92,7 +100,11 @@ HUB_ERRORS: Table = {
 ACCESS_TOKEN_ERRORS: Table = {**HUB_ERRORS, e.Invalid: (400, value_error)}
 """Of the routes that manage tokens."""
 
-EXCHANGE_ERRORS: Table = {**HUB_ERRORS, e.NotAuthenticated: (401, error)}
+EXCHANGE_ERRORS: Table = {
+    **HUB_ERRORS,
+    e.NotAuthenticated: (401, error),
+    e.SecondFactorRequired: (401, code_wanted_with_message),
+}
 """Of `/v2/auth/token`."""
 
 RPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 10, 413: 11, 429: 8, 500: 13, 503: 14}
@@ -124,8 +136,9 @@ LOGIN_ERRORS: Table = {
     e.FieldInvalid: (400, detail_of_fields),
     e.BodyInvalid: (400, text),
     e.CredentialsInvalid: (401, wrong_password),
+    e.SecondFactorRequired: (401, code_wanted),
 }
-"""Of `/v2/users/login`."""
+"""Of `/v2/users/login` and `/v2/users/2fa-login`."""
 
 
 def closest(table: Table, error: e.HomeportError) -> tuple[int, Shape]:

@@ -27,6 +27,7 @@ EXAMPLES: dict[str, Any] = {
     "identifier": "ann",
     "instruction": "COPY app /app",
     "last_updater_username": "ann",
+    "login_2fa_token": "eyJhbGciOiJFUzI1NiJ9.eyJhdWQiOiJzZWNvbmQtZmFjdG9yIn0.c2lnbmF0dXJl",
     "media_type": "application/vnd.oci.image.index.v1+json",
     "name": "1.0",
     "next": "https://hub.example.com/v2/namespaces/acme/repositories/app/tags?page=3",

@@ -9,6 +9,7 @@ import msgspec
 from homeport.api.http import Headers, Request, Response, basic_credentials
 from homeport.api.registry.errors import error_response
 from homeport.core.access import ANONYMOUS
+from homeport.core.activity import Door, Visit
 from homeport.core.authentication import Credential, IssuedToken
 from homeport.core.limits import pull_limit
 from homeport.core.registry_tokens import granted_access, parse_scopes
@@ -40,7 +41,7 @@ async def _get(services: Services, request: Request) -> Response:
         basic = basic_credentials(header)
         if basic is None:
             raise CredentialsInvalid
-        credential = await services.authenticator.log_in(*basic, address=request.address)
+        credential = await services.logins.log_in(*basic, _visit(request))
     issued, _ = await _issue(services, credential, request.query.get("scope", []))
     answer: dict[str, Any] = {
         "token": issued.token,
@@ -60,9 +61,9 @@ async def _post(services: Services, request: Request) -> Response:
     refresh_token = form.get("refresh_token", [""])[0]
     if grant_type == "password":
         name, password = form.get("username", [""])[0], form.get("password", [""])[0]
-        credential = await services.authenticator.log_in(name, password, address=request.address)
+        credential = await services.logins.log_in(name, password, _visit(request))
     elif grant_type == "refresh_token":
-        credential = await services.authenticator.refreshed(refresh_token)
+        credential = await services.logins.refresh(refresh_token)
     else:
         raise BodyInvalid("grant_type has to be password or refresh_token")
     issued, granted = await _issue(services, credential, form.get("scope", []))
@@ -93,6 +94,10 @@ async def _issue(services: Services, credential: Credential | None, scope_texts:
         access = [{**entry, "parameters": parameters} for entry in access]
     granted = " ".join(f"repository:{entry['name']}:{','.join(entry['actions'])}" for entry in access)
     return services.authenticator.registry_token(credential, access), granted
+
+
+def _visit(request: Request) -> Visit:
+    return Visit(Door.REGISTRY, request.address, request.user_agent)
 
 
 async def _form(request: Request) -> dict[str, list[str]]:

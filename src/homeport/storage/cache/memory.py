@@ -90,3 +90,14 @@ class AttemptLimiter:
     def failed(self, key: str) -> None:
         """Count a failure."""
         self._limiter.hit(self._item, key)
+
+    def attempt(self, key: str) -> int:
+        """Count an attempt before its outcome is known, so that many at once are no way round the limit.
+
+        Seconds until the key may try again; 0 if it may now, and has been counted.
+        """
+        return 0 if self._limiter.hit(self._item, key) else max(1, self.blocked_for_s(key))
+
+    def succeeded(self, key: str) -> None:
+        """Take back what was counted."""
+        self._limiter.clear(self._item, key)

@@ -1,6 +1,7 @@
 """Statements on accounts, revocations and signing keys. They hold no rules."""
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 from homeport.storage.db.database import Transaction, utcnow
@@ -8,6 +9,9 @@ from homeport.storage.db.records import Account, AccountKind, Badge, PlanName, R
 
 _COLUMNS = """id, uuid, name, kind, email, full_name, password_hash, credentials_version, is_active, is_site_admin,
     plan, badge, created_at"""
+
+SEEN_WITHIN = timedelta(minutes=1)
+"""How exact `last_seen_at` is: a busy client is not written down every two seconds."""
 
 
 async def insert(
@@ -93,6 +97,53 @@ async def set_plan(tx: Transaction, account_id: int, plan: PlanName) -> None:
 
 async def set_badge(tx: Transaction, account_id: int, badge: Badge) -> None:
     await tx.run("update accounts set badge = :badge where id = :id", id=account_id, badge=badge)
+
+
+async def renew_credentials(tx: Transaction, account_id: int) -> Account:
+    """Make what was issued under the password until now void; the account as it is then."""
+    account = await tx.one(
+        Account,
+        f"""
+        update accounts set credentials_version = credentials_version + 1 where id = :id
+        returning {_COLUMNS}
+        """,
+        id=account_id,
+    )
+    assert account is not None
+    return account
+
+
+async def set_last_seen(tx: Transaction, moments: Mapping[int, datetime]) -> None:
+    """Write down when accounts were seen last, id → time; what stands there already may be `SEEN_WITHIN` old."""
+    await tx.run_many(
+        """
+        update accounts set last_seen_at = :seen_at
+        where id = :id and (last_seen_at is null or last_seen_at < :outdated)
+        """,
+        [
+            {"id": account_id, "seen_at": seen_at, "outdated": seen_at - SEEN_WITHIN}
+            for account_id, seen_at in moments.items()
+        ],
+    )
+
+
+async def set_last_logged_in(tx: Transaction, moments: Mapping[int, datetime]) -> None:
+    """Write down when accounts logged in last, id → time."""
+    await tx.run_many(
+        """
+        update accounts set last_logged_in_at = :logged_in_at
+        where id = :id and (last_logged_in_at is null or last_logged_in_at < :logged_in_at)
+        """,
+        [{"id": account_id, "logged_in_at": moment} for account_id, moment in moments.items()],
+    )
+
+
+async def set_last_desktop_version(tx: Transaction, versions: Mapping[int, str]) -> None:
+    """Write down with which Docker Desktop accounts logged in last, id → version."""
+    await tx.run_many(
+        "update accounts set last_desktop_version = :version where id = :id and last_desktop_version <> :version",
+        [{"id": account_id, "version": version} for account_id, version in versions.items()],
+    )
 
 
 async def insert_revocation(tx: Transaction, account_id: int) -> None:

@@ -84,6 +84,14 @@ class AccessTokenCounts(msgspec.Struct, frozen=True):
     active: int
 
 
+class SecondFactor(msgspec.Struct, frozen=True):
+    """A secret that codes are made from. It is asked for once a first code has confirmed it."""
+
+    account_id: int
+    secret: str
+    confirmed_at: datetime | None
+
+
 class Organization(msgspec.Struct, frozen=True):
     """An organization, with the role that one actor has in it."""
 

@@ -1,0 +1,266 @@
+"""Showing who one is: by password, with a code where one is wanted, by access token, by refresh token.
+
+A password is not always enough: an account with a second factor wants a code too, and members of an organization that
+enforces single sign-on may not use theirs at all. Both are found out after the password was right, so that a wrong
+one tells nothing of an account, by no word and by no time that it takes.
+
+Attempts are limited by address, and by account: passwords and codes each for themselves.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import structlog
+
+from homeport.addresses import counted_as
+from homeport.core import access_tokens, activity, audit, passwords, second_factors
+from homeport.core.access import Actor
+from homeport.core.activity import ActivityLog, Door, Method, Visit
+from homeport.core.audit import AuditAction
+from homeport.core.authentication import REFRESH_AUDIENCE, SECOND_FACTOR_AUDIENCE, Authenticator, Credential
+from homeport.core.pulls import PullLog
+from homeport.errors import (
+    CredentialsInvalid,
+    FieldInvalid,
+    NotAuthenticated,
+    OrganizationLogin,
+    PasswordRefused,
+    SecondFactorRequired,
+    TooManyAttempts,
+)
+from homeport.settings import Settings
+from homeport.storage.cache.memory import AttemptLimiter
+from homeport.storage.db import access_tokens as token_rows
+from homeport.storage.db import accounts as rows
+from homeport.storage.db import audit as audit_rows
+from homeport.storage.db import org_settings
+from homeport.storage.db.audit import NewEvent
+from homeport.storage.db.database import Database, Transaction
+from homeport.storage.db.records import Account, AccountKind
+
+log = structlog.get_logger()
+
+LOG_TIMEOUT_S = 2.0
+"""How long a login waits for its event to be written; then it goes with what is written behind the requests."""
+
+
+class Logins:
+    """Lets people in; one for a process."""
+
+    def __init__(
+        self, db: Database, authenticator: Authenticator, *, pulls: PullLog, activity: ActivityLog, settings: Settings
+    ) -> None:
+        self._db = db
+        self._authenticator = authenticator
+        self._pulls = pulls
+        self._activity = activity
+        attempts, window_s = settings.login_attempts_per_account, settings.login_attempts_window
+        self._accounts = AttemptLimiter(attempts=attempts, window_s=window_s)
+        self._codes = AttemptLimiter(attempts=attempts, window_s=window_s)
+        self._addresses = AttemptLimiter(attempts=settings.login_attempts_per_address, window_s=window_s)
+        self._password_turns = asyncio.Semaphore(passwords.THREADS)
+
+    async def log_in(self, name: str, secret: str, visit: Visit) -> Credential:
+        """Check a name with a password or a personal access token.
+
+        Raises:
+            CredentialsInvalid: which of the two was wrong is not told, nor by the time it takes.
+            OrganizationLogin: the name is an organization's.
+            SecondFactorRequired: the password is right; `log_in_by_code` is the other half.
+            PasswordRefused: the password is right, but this takes an access token.
+            TooManyAttempts
+        """
+        name = name.lower()
+        with self._counted_address(visit.address):
+            if secret.startswith(access_tokens.PREFIX):
+                return await self._log_in_by_token(name, secret, visit)
+            return await self._log_in_by_password(name, secret, visit)
+
+    async def log_in_by_code(self, login_token: str, code: str, visit: Visit) -> Credential:
+        """The second half of a login: the token of `SecondFactorRequired` with a code or a recovery code.
+
+        Raises:
+            CredentialsInvalid: the code is wrong or was used before, or the token is no good (any more).
+            PasswordRefused, TooManyAttempts
+        """
+        with self._counted_address(visit.address):
+            try:
+                credential = await self._authenticator.credential(login_token, audience=SECOND_FACTOR_AUDIENCE)
+            except NotAuthenticated:
+                raise CredentialsInvalid from None
+            return await self._log_in_with_code(credential, code, visit)
+
+    async def refresh(self, token: str) -> Credential:
+        """Whose refresh token this is.
+
+        Raises:
+            NotAuthenticated
+            PasswordRefused: it came from a password that may not be used any more.
+        """
+        credential = await self._authenticator.credential(token, audience=REFRESH_AUDIENCE)
+        if credential.token is None:
+            async with self._db.read() as tx:
+                await _refuse_under_sso(tx, credential.account)
+        self._activity.seen(credential.account.id)
+        return credential
+
+    async def check_password(self, actor: Actor, password: str) -> None:
+        """Have an actor show once more that they know their password, before something weighty. A wrong one counts as
+        at a login, for it may be a stolen session that guesses.
+
+        Raises:
+            FieldInvalid: it is wrong.
+            TooManyAttempts
+        """
+        visit = Visit(Door.HUB, actor.address, actor.user_agent)
+        try:
+            with self._counted_address(visit.address):
+                await self._account_of(actor.name, password, visit)
+        except CredentialsInvalid:
+            raise FieldInvalid({"password": ["This is not your password."]}, "wrong password") from None
+
+    @contextlib.contextmanager
+    def one_code(self, account_uuid: str) -> Iterator[None]:
+        """The block tries one code of an account, and ends with an error if it was wrong.
+
+        Raises:
+            TooManyAttempts
+        """
+        # Counted before it is looked at: otherwise a thousand at once would all be below the limit.
+        if blocked_s := self._codes.attempt(account_uuid):
+            raise TooManyAttempts(blocked_s)
+        yield
+        self._codes.succeeded(account_uuid)
+
+    @contextlib.contextmanager
+    def _counted_address(self, address: str) -> Iterator[None]:
+        """Count the failures of an address; one that has had too many is not listened to."""
+        key = counted_as(address)
+        _refuse_if_blocked(self._addresses, key)
+        try:
+            yield
+        except CredentialsInvalid:
+            self._addresses.failed(key)
+            raise
+
+    async def _log_in_by_password(self, name: str, password: str, visit: Visit) -> Credential:
+        account = await self._account_of(name, password, visit)
+        credential = Credential(account)
+        try:
+            await self._check_password_is_enough(credential, visit)
+        except PasswordRefused as error:
+            # A right password is not limited, and a machine that has one stored tries it at every pull.
+            if self._activity.is_due((account.id, str(error), visit.address)):
+                self._activity.tell(activity.failed_login(account, visit, Method.PASSWORD, reason=str(error)))
+            raise
+        await self._write_down(activity.login(account, visit, Method.PASSWORD))
+        self._activity.logged_in(account.id, visit.user_agent)
+        return credential
+
+    async def _account_of(self, name: str, password: str, visit: Visit) -> Account:
+        """The active user of a name with this password; a failure is counted and written down."""
+        # A name is locked whether it exists or not. Its access tokens go on working: nobody can guess those, and
+        # a stranger's guesses must not stop a team's pipelines.
+        _refuse_if_blocked(self._accounts, name)
+        async with self._password_turns:
+            # Asked again when its turn has come: guesses that arrive at once are as few as those one by one.
+            _refuse_if_blocked(self._addresses, counted_as(visit.address))
+            _refuse_if_blocked(self._accounts, name)
+            async with self._db.read() as tx:
+                account = await rows.get(tx, name)
+            is_right = await passwords.verify_password(password, account.password_hash if account else None)
+            if account is not None and account.kind is AccountKind.ORGANIZATION:
+                raise OrganizationLogin
+            if is_right and account is not None and account.is_active:
+                return account
+            self._accounts.failed(name)
+        if account is not None:
+            reason = "deactivated" if is_right else "wrong password"
+            self._activity.tell(activity.failed_login(account, visit, Method.PASSWORD, reason=reason))
+        raise CredentialsInvalid
+
+    async def _check_password_is_enough(self, credential: Credential, visit: Visit) -> None:
+        async with self._db.read() as tx:
+            await _refuse_under_sso(tx, credential.account)
+            has_second_factor = await second_factors.is_on(tx, credential.account.id)
+        if not has_second_factor:
+            return
+        if visit.door is Door.REGISTRY:
+            # Its clients have nowhere to type a code.
+            raise PasswordRefused("your account has a second factor")
+        raise SecondFactorRequired(self._authenticator.second_factor_token(credential))
+
+    async def _log_in_with_code(self, credential: Credential, code: str, visit: Visit) -> Credential:
+        account = credential.account
+        actor = Actor(name=account.name, address=visit.address, user_agent=visit.user_agent)
+        with self.one_code(account.uuid):
+            async with self._db.write() as tx:
+                await _refuse_under_sso(tx, account)
+                method = await second_factors.take_code(tx, account.id, code)
+                if method is Method.RECOVERY_CODE:
+                    await audit.record(
+                        tx, actor, AuditAction.USER_RECOVERY_CODE_USE, account_id=account.id, name=account.name
+                    )
+                if method is not None:
+                    await audit_rows.insert_all(tx, [activity.login(account, visit, method)])
+            if method is None:
+                self._activity.tell(activity.failed_login(account, visit, Method.SECOND_FACTOR, reason="wrong code"))
+                raise CredentialsInvalid
+        self._activity.logged_in(account.id, visit.user_agent)
+        return credential
+
+    async def _log_in_by_token(self, name: str, secret: str, visit: Visit) -> Credential:
+        async with self._db.read() as tx:
+            token = await token_rows.get_by_secret(tx, access_tokens.digest_of(secret))
+            account = await rows.get(tx, name)
+        if account is None or account.kind is not AccountKind.USER:
+            raise CredentialsInvalid
+        if token is None or token.account_id != account.id:
+            # Without the address: a stranger has as many as they like, and could fill the log.
+            self._token_refused(account, visit, "unknown access token", key=account.id)
+            raise CredentialsInvalid
+        if not account.is_active or not access_tokens.is_usable(token):
+            reason = "the access token has ended" if account.is_active else "deactivated"
+            self._token_refused(account, visit, reason, key=(token.uuid, visit.address))
+            raise CredentialsInvalid
+        self._pulls.used(token.id)
+        self._activity.logged_in(account.id, visit.user_agent)
+        if self._activity.is_due((token.uuid, visit.address)):
+            self._activity.tell(activity.login(account, visit, Method.ACCESS_TOKEN, token=token))
+        return Credential(account, token)
+
+    def _token_refused(self, account: Account, visit: Visit, reason: str, *, key: Any) -> None:
+        if self._activity.is_due((reason, key)):
+            self._activity.tell(activity.failed_login(account, visit, Method.ACCESS_TOKEN, reason=reason))
+
+    async def _write_down(self, event: NewEvent) -> None:
+        """Write the event of a login. A log that cannot be written now keeps nobody out: it is tried again later."""
+        try:
+            async with asyncio.timeout(LOG_TIMEOUT_S), self._db.write(is_durable=False) as tx:
+                await audit_rows.insert_all(tx, [event])
+        except Exception:
+            log.warning("a login is written down later", exc_info=True)
+            self._activity.tell(event)
+
+
+def _refuse_if_blocked(limiter: AttemptLimiter, key: str) -> None:
+    """Raises: TooManyAttempts."""
+    if blocked_s := limiter.blocked_for_s(key):
+        raise TooManyAttempts(blocked_s)
+
+
+async def _refuse_under_sso(tx: Transaction, account: Account) -> None:
+    """Refuse the password of a member of an organization that enforces single sign-on.
+
+    A site administrator's is taken: somebody has to get in on the day when the identity provider is broken.
+
+    Raises:
+        PasswordRefused
+    """
+    if account.is_site_admin:
+        return
+    organization = await org_settings.organization_that_enforces_sso(tx, account.id)
+    if organization is not None:
+        raise PasswordRefused(f"the organization {organization} enforces single sign-on")
