@@ -77,12 +77,15 @@ def create_app(services: Services) -> Application:
     from homeport.api.hub.app import create_app as create_hub  # noqa: PLC0415 - a third of the start-up time
     from homeport.api.registry.app import Registry  # noqa: PLC0415
     from homeport.api.registry.pull_limits import PullLimits  # noqa: PLC0415
+    from homeport.web.app import create_app as create_web  # noqa: PLC0415
+    from homeport.web.app import is_page  # noqa: PLC0415
 
     settings = services.settings
     hub = create_hub(services)
     registry: Application = Registry(services)
     if settings.has_pull_limits:
         registry = PullLimits(registry, services)
+    web = create_web(services)
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
@@ -92,6 +95,8 @@ def create_app(services: Services) -> Application:
             await hub(scope, receive, send)
         elif path.startswith("/v2/") or path == "/v2" or path in _TOKEN_PATHS:
             await registry(scope, receive, send)
+        elif is_page(path):
+            await web(scope, receive, send)
         else:
             await hub(scope, receive, send)
 

@@ -6,13 +6,14 @@ HomeportError
 │                 FieldInvalid · PageInvalid
 ├── Unknown       AccountUnknown · OrganizationUnknown · NamespaceUnknown · RepositoryUnknown · ManifestUnknown
 │                 TagUnknown · BlobUnknown · ManifestBlobUnknown · UploadUnknown · AccessTokenUnknown · TeamUnknown
-│                 PageUnknown · DomainUnknown
+│                 PageUnknown · DomainUnknown · InviteUnknown · MailUnknown
 ├── Conflict      AccountExists · TeamExists · UploadBusy · LastOwner · DomainVerifiedElsewhere · SecondFactorOn
-│                 SecondFactorOff
+│                 SecondFactorOff · InviteClosed · TooManyInvites
 ├── Denied        NotAuthenticated · CredentialsInvalid · OrganizationLogin · ActionDenied · TokenNotAllowed
 │                 ImageRestricted · PlanLacksFeature · PlanLimitReached · SecondFactorRequired · PasswordRefused
+│                 InviteOfAnother
 ├── TooLarge      ManifestTooLarge · BlobTooLarge · BodyTooLarge
-├── TooMany       TooManyAttempts · TooManyPulls
+├── TooMany       TooManyAttempts · TooManyPulls · InviteJustSent
 └── Unavailable   DatabaseUnavailable · StoreUnavailable · StoreFull
 """
 
@@ -172,6 +173,18 @@ class TeamUnknown(Unknown):
         super().__init__(f"team {name} not found")
 
 
+class InviteUnknown(Unknown):
+    """No such invite, one that is nobody's of the caller's, or a link that has been replaced."""
+
+    def __init__(self) -> None:
+        super().__init__("invite not found")
+
+
+class MailUnknown(Unknown):
+    def __init__(self, id_: int) -> None:
+        super().__init__(f"mail {id_} not found")
+
+
 class PageUnknown(Unknown):
     """A page beyond the last one."""
 
@@ -227,6 +240,19 @@ class SecondFactorOff(Conflict):
         super().__init__("the second factor is not on")
 
 
+class InviteClosed(Conflict):
+    """The invite is not open any more; `status` says why."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"the invite is not open any more: {status}")
+        self.status = status
+
+
+class TooManyInvites(Conflict):
+    def __init__(self, organization: str, limit: int) -> None:
+        super().__init__(f"{organization} may have {limit} pending invites at most")
+
+
 class Denied(HomeportError):
     """The caller may not."""
 
@@ -274,6 +300,13 @@ class ActionDenied(Denied):
     def __init__(self, action: str, what: object) -> None:
         super().__init__(f"requested access to the resource is denied: {action} on {what}")
         self.action = action
+
+
+class InviteOfAnother(Denied):
+    """The link is right, the account that wants to use it is not."""
+
+    def __init__(self) -> None:
+        super().__init__("this invite is for another account")
 
 
 class TokenNotAllowed(Denied):
@@ -344,6 +377,11 @@ class TooManyAttempts(TooMany):
 class TooManyPulls(TooMany):
     def __init__(self, limit: int, window_s: int, retry_after_s: int) -> None:
         super().__init__(f"pull limit reached: no more than {limit} pulls in {window_s} seconds", retry_after_s)
+
+
+class InviteJustSent(TooMany):
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__("the invitee has just been sent a mail", retry_after_s)
 
 
 class Unavailable(HomeportError):

@@ -1,7 +1,8 @@
 """The names that people and clients write: their grammar, pure.
 
 Sources: OCI Distribution Spec §Pulling manifests (repository, tag), OCI Image Spec §Digests, and Docker Hub's own
-rule that a repository is `namespace/name`, where a name of one part stands for `library/name`.
+rule that a repository is `namespace/name`, where a name of one part stands for `library/name`. E-mail addresses are
+those of RFC 5321.
 """
 
 import functools
@@ -12,6 +13,8 @@ from homeport.errors import AccountNameInvalid, DigestInvalid, FieldInvalid, Rep
 
 REPOSITORY_LENGTH_LIMIT = 255
 """Characters of `namespace/name`; clients prepend a host and refuse more."""
+
+MAIL_ADDRESS_LENGTH_LIMIT = 254
 
 OFFICIAL_NAMESPACE = "library"
 
@@ -29,6 +32,7 @@ RESERVED_NAMES = frozenset(
         "blobs",
         "healthz",
         "invites",
+        "mails",
         "manifests",
         "namespaces",
         "orgs",
@@ -55,6 +59,10 @@ _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?:{_LABEL}\.)+(?![0-9]+$){_LABEL}")
+# RFC 5321 §4.1.2: an unquoted local part and a host name; other forms are allowed, and nobody has them.
+_WORD = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_HOST_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_MAIL_ADDRESS = re.compile(rf"(?=[^@]{{1,64}}@){_WORD}(?:\.{_WORD})*@{_HOST_LABEL}(?:\.{_HOST_LABEL})*")
 _DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}")
 
 
@@ -75,6 +83,11 @@ class AccountName(str):
         if text in RESERVED_NAMES:
             raise AccountNameInvalid(text, "this word is reserved")
         return cls(text)
+
+
+def is_mail_address(text: str) -> bool:
+    """Whether a mail can be sent there."""
+    return len(text) <= MAIL_ADDRESS_LENGTH_LIMIT and bool(_MAIL_ADDRESS.fullmatch(text))
 
 
 class RepositoryName(NamedTuple):

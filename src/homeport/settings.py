@@ -10,15 +10,19 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 from msgspec import Meta
 
 from homeport.addresses import Networks
+from homeport.names import is_mail_address
+
+_SMTP_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 
 PREFIX = "HOMEPORT_"
 CONFIG_VARIABLE = "HOMEPORT_CONFIG"
+_WITH_PASSWORD = {"database_url", "smtp_url"}
 _NOT_SETTINGS = {CONFIG_VARIABLE, "HOMEPORT_FAULT_POINT"}
 _PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+")
 
@@ -69,6 +73,41 @@ class Plans(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 ALL_PLANS = Plans()
+
+
+class SmtpServer(msgspec.Struct, frozen=True):
+    """What `smtp_url` says. It may be shown: the password is left out of its `repr`."""
+
+    host: str
+    port: int
+    username: str | None
+    password: str | None
+    is_tls: bool
+    is_starttls: bool
+
+    def __repr__(self) -> str:
+        return f"SmtpServer({self.host}:{self.port})"
+
+    @classmethod
+    def parse(cls, url: str) -> "SmtpServer":
+        """Raises: ValueError: the message goes on from "smtp_url", and does not show what may be a password."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            raise ValueError("cannot be read: percent-encode what is special in the password") from None
+        if parts.scheme not in _SMTP_PORTS:
+            raise ValueError("has to begin with smtp://, smtps:// or smtp+starttls://")
+        if not host or parts.path.strip("/") or parts.query or parts.fragment:
+            raise ValueError("has to be scheme://user:password@host:port; percent-encode what is special in them")
+        return cls(
+            host=host,
+            port=port or _SMTP_PORTS[parts.scheme],
+            username=unquote(parts.username) if parts.username else None,
+            password=unquote(parts.password or "") if parts.username else None,
+            is_tls=parts.scheme == "smtps",
+            is_starttls=parts.scheme == "smtp+starttls",
+        )
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -163,6 +202,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Plans,
         Meta(description="Features and limits of each plan: a table, in the variable as JSON; see [Plans](#plans)."),
     ] = ALL_PLANS
+    invite_lifetime: Annotated[Positive, Meta(description="Seconds that an invite and the link in its mail work.")] = (
+        30 * 24 * 3600
+    )
+    smtp_url: Annotated[
+        str,
+        Meta(
+            description="The server that sends mails: `smtp://user:password@host:port`, with TLS `smtps://` or "
+            "`smtp+starttls://`; empty: mails stay in the outbox (`homeport mail`)."
+        ),
+    ] = ""
+    mail_from: Annotated[str, Meta(description="Address that mails come from; needed with `smtp_url`.")] = ""
     drain_timeout: Annotated[
         Positive, Meta(description="Seconds that running transfers have to finish after SIGTERM.")
     ] = 30
@@ -261,7 +311,7 @@ def _check(name: str, value: Any, where: str) -> None:
         msgspec.convert({name: value}, Settings, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at ")
-        shown = "" if "password" in name else f" {value!r}"
+        shown = "" if "password" in name or name in _WITH_PASSWORD else f" {value!r}"
         # Of a table it names the place: plans.team.members.
         place = path.strip("`").removeprefix("$.") or name
         raise SettingsError(f"{where}: {place} cannot be{shown}: {reason}") from None
@@ -285,6 +335,19 @@ def _check_urls(settings: Settings, origin: Mapping[str, str]) -> None:
         raise SettingsError(
             f"{origin['database_url']}: database_url cannot be read; odd characters in a password have to be encoded"
         ) from None
+    _check_mail(settings, origin)
+
+
+def _check_mail(settings: Settings, origin: Mapping[str, str]) -> None:
+    if settings.smtp_url:
+        try:
+            SmtpServer.parse(settings.smtp_url)
+        except ValueError as error:
+            raise SettingsError(f"{origin['smtp_url']}: smtp_url {error}") from None
+        if not settings.mail_from:
+            raise SettingsError(f"{origin['smtp_url']}: with smtp_url, mail_from has to be set too")
+    if settings.mail_from and not is_mail_address(settings.mail_from):
+        raise SettingsError(f"{origin['mail_from']}: mail_from has to be an e-mail address")
 
 
 def _read_file(path: Path) -> dict[str, Any]:

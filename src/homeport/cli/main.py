@@ -3,7 +3,7 @@
 from cyclopts import App
 
 from homeport import __version__
-from homeport.cli import accounts, audit, maintenance, orgs, teams, users
+from homeport.cli import accounts, audit, mails, maintenance, orgs, teams, users
 from homeport.cli.output import guarded
 from homeport.cli.serve import serve
 
@@ -18,6 +18,7 @@ app.command(orgs.app)
 app.command(teams.app)
 app.command(audit.app)
 app.command(accounts.app)
+app.command(mails.app)
 app.command(maintenance.migrate)
 app.command(maintenance.seed)
 app.command(maintenance.fsck)

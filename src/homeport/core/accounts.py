@@ -39,6 +39,8 @@ async def create_user(
         raise FieldInvalid({"email": ["Must be an e-mail address."]}, "invalid e-mail address")
     if len(full_name) > FULL_NAME_LENGTH_LIMIT:
         raise FieldInvalid({"full_name": [f"At most {FULL_NAME_LENGTH_LIMIT} characters."]}, "invalid full name")
+    if not full_name.isprintable():
+        raise FieldInvalid({"full_name": ["No line ends and control characters."]}, "invalid full name")
     account = await rows.insert(
         tx,
         name=account_name,

@@ -8,7 +8,7 @@ import structlog
 
 from homeport.core import uploads
 from homeport.core.services import Services
-from homeport.jobs import audit, revocations
+from homeport.jobs import audit, mails, revocations
 from homeport.storage.db.database import utcnow
 
 log = structlog.get_logger()
@@ -17,6 +17,7 @@ FOLD_INTERVAL_S = 2.0
 CATCH_UP_INTERVAL_S = 0.5
 SWEEP_INTERVAL_S = 600.0
 AUDIT_RETENTION_INTERVAL_S = 3600.0
+MAIL_INTERVAL_S = 1.0
 
 
 @contextlib.asynccontextmanager
@@ -30,6 +31,7 @@ async def running(services: Services) -> AsyncIterator[None]:
         asyncio.create_task(
             _repeat(AUDIT_RETENTION_INTERVAL_S, "drop old audit events", lambda: _drop_old_events(services))
         ),
+        asyncio.create_task(_repeat(MAIL_INTERVAL_S, "send mails", lambda: mails.send_due(services))),
     ]
     try:
         yield
@@ -47,6 +49,7 @@ async def _sweep(services: Services) -> None:
     if swept := await uploads.sweep(services):
         log.info("uploads swept", count=swept)
     await revocations.drop_old(services.db, now=utcnow())
+    await mails.drop_old(services, now=utcnow())
 
 
 async def _drop_old_events(services: Services) -> None:

@@ -17,6 +17,8 @@ from homeport.api.hub import (
     badges,
     documents,
     domains,
+    invites,
+    mails,
     org_settings,
     rate_limits,
     second_factor,
@@ -44,6 +46,8 @@ IDENTIFIED: Sequence[ControllerRouterHandler] = [
     *org_settings.handlers,
     *domains.handlers,
     *badges.handlers,
+    invites.router,
+    mails.router,
 ]
 """Here a guard lets in whoever may be let in before anything else of a request is read."""
 

@@ -77,6 +77,12 @@ def detail_of_fields(error: e.FieldInvalid) -> Mapping[str, Any]:
     return {"detail": "; ".join([str(error), *reasons])}
 
 
+def error_of_fields(error: e.FieldInvalid) -> Mapping[str, Any]:
+    """Docker's `error`, with the names of the fields in its text and in `errinfo`."""
+    text = "; ".join([str(error), *(f"{field}: {' '.join(texts)}" for field, texts in error.fields.items())])
+    return {"message": text, "detail": text, "errinfo": {"fields": error.fields}}
+
+
 def text(error: e.BodyInvalid) -> str:
     return str(error)
 
@@ -130,6 +136,9 @@ AUDIT_ERRORS: Table = {
     e.TooMany: (429, rate_limited),
 }
 """Of `/v2/auditlogs`."""
+
+INVITE_ERRORS: Table = {**HUB_ERRORS, e.FieldInvalid: (400, error_of_fields), e.PageInvalid: (400, error)}
+"""Of the routes of invites, and of the outbox."""
 
 LOGIN_ERRORS: Table = {
     **{cls: (status, detail) for cls, (status, _) in HUB_ERRORS.items()},

@@ -1,6 +1,6 @@
 """Statements on accounts, revocations and signing keys. They hold no rules."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -52,6 +52,18 @@ async def get(tx: Transaction, name: str) -> Account | None:
 
 async def get_by_uuid(tx: Transaction, uuid: str) -> Account | None:
     return await tx.one(Account, f"select {_COLUMNS} from accounts where uuid = :uuid", uuid=uuid)
+
+
+async def list_named(tx: Transaction, names: Sequence[str]) -> list[Account]:
+    """Accounts of these names; the caller bounds their number."""
+    return await tx.many(Account, f"select {_COLUMNS} from accounts where name in (:names...text)", names=list(names))
+
+
+async def list_with_email(tx: Transaction, emails: Sequence[str]) -> list[Account]:
+    """Accounts of these (lower-case) addresses; the caller bounds their number."""
+    return await tx.many(
+        Account, f"select {_COLUMNS} from accounts where lower(email) in (:emails...text)", emails=list(emails)
+    )
 
 
 async def list_users(tx: Transaction, *, after: str, limit: int) -> list[Account]:

@@ -1,7 +1,15 @@
 """Statements on organizations and their members. They hold no rules."""
 
+from collections.abc import Sequence
+
+import msgspec
+
 from homeport.storage.db.database import Transaction, utcnow
 from homeport.storage.db.records import Namespace, Organization, OrganizationRole
+
+
+class MemberId(msgspec.Struct, frozen=True):
+    account_id: int
 
 
 async def get(tx: Transaction, name: str, *, actor_id: int | None) -> Organization | None:
@@ -63,6 +71,19 @@ async def get_role(tx: Transaction, *, organization_id: int, account_id: int) ->
         """,
         organization_id=organization_id,
         account_id=account_id,
+    )
+
+
+async def list_members_among(tx: Transaction, *, organization_id: int, account_ids: Sequence[int]) -> list[MemberId]:
+    """Which of these accounts are members; the caller bounds their number."""
+    return await tx.many(
+        MemberId,
+        """
+        select account_id from organization_members
+        where organization_id = :organization_id and account_id in (:account_ids...bigint)
+        """,
+        organization_id=organization_id,
+        account_ids=list(account_ids),
     )
 
 

@@ -167,6 +167,51 @@ class Team(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
+class InviteStatus(StrEnum):
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class Invite(msgspec.Struct, frozen=True):
+    """An invite into an organization. `invitee` is as it was written: an e-mail address or the name of a user.
+
+    A pending invite whose `expires_at` has passed is as good as expired.
+    """
+
+    id: str
+    organization_id: int
+    organization: str
+    inviter: str
+    invitee: str
+    account_id: int | None
+    email: str | None
+    team_id: int | None
+    team: str | None
+    role: OrganizationRole
+    secret_sha256: str
+    status: InviteStatus
+    created_at: datetime
+    sent_at: datetime
+    expires_at: datetime
+
+
+class Mail(msgspec.Struct, frozen=True):
+    """A mail in the outbox. `due_at` is None once it is sent or given up; `body` is empty once it is sent."""
+
+    id: int
+    recipient: str
+    subject: str
+    body: str
+    created_at: datetime
+    due_at: datetime | None
+    attempts: int
+    last_error: str
+    sent_at: datetime | None
+
+
 class Blob(msgspec.Struct, frozen=True):
     id: int
     digest: str

@@ -106,32 +106,38 @@ def _invites() -> None:
         reference("organization_id", "accounts"),
         # As it was written: an e-mail address or the name of a user.
         text("invitee"),
+        # Whose it is, where an account is known; else whoever has the address.
         reference("account_id", "accounts", nullable=True),
-        text("email"),
+        # Where its mail goes; null for a user without an address.
+        text("email", nullable=True),
         sa.Column("team_id", Id, sa.ForeignKey("teams.id", ondelete="SET NULL"), nullable=True),
         text("role"),
         reference("inviter_id", "accounts", cascade=False),
         text("secret_sha256"),
         text("status", default="pending"),
         moment("created_at"),
+        # The last mail, and the end of the link in it.
+        moment("sent_at"),
         moment("expires_at"),
         moment("closed_at", nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("secret_sha256"),
         sa.CheckConstraint("role in ('owner', 'editor', 'member')", "invites_role"),
-        sa.CheckConstraint("status in ('pending', 'accepted', 'declined', 'cancelled')", "invites_status"),
+        sa.CheckConstraint("status in ('pending', 'accepted', 'declined', 'cancelled', 'expired')", "invites_status"),
     )
     is_pending = sa.text("status = 'pending'")
-    op.create_index(
-        "invites_pending",
-        "invites",
-        ["organization_id", sa.text("lower(email)")],
-        unique=True,
-        sqlite_where=is_pending,
-        postgresql_where=is_pending,
-    )
-    op.create_index("invites_organization", "invites", ["organization_id", "created_at", "id"])
-    op.create_index("invites_account", "invites", ["account_id"])
+    for name, whose in (("email", sa.text("lower(email)")), ("account", sa.text("account_id"))):
+        op.create_index(
+            f"invites_pending_{name}",
+            "invites",
+            ["organization_id", whose],
+            unique=True,
+            sqlite_where=is_pending,
+            postgresql_where=is_pending,
+        )
+    op.create_index("invites_organization", "invites", ["organization_id", "status", "created_at", "id"])
+    op.create_index("invites_account", "invites", ["account_id", "status", "created_at", "id"])
+    op.create_index("invites_email", "invites", [sa.text("lower(email)"), "status"])
     op.create_index("invites_team", "invites", ["team_id"])
 
 
@@ -141,7 +147,7 @@ def _mails() -> None:
         identity(),
         text("recipient"),
         text("subject"),
-        # Emptied when it has been sent: it may hold a link that opens something.
+        # Plain text. Emptied when it has been sent: it may hold a link that opens something.
         text("body"),
         moment("created_at"),
         # When it is to be tried (again); null once it is sent or given up.
@@ -150,7 +156,9 @@ def _mails() -> None:
         text("last_error", default=""),
         moment("sent_at", nullable=True),
     )
-    op.create_index("mails_due", "mails", ["due_at"])
+    op.create_index("mails_due", "mails", ["due_at", "id"])
+    op.create_index("mails_created", "mails", ["created_at"])
+    op.create_index("mails_recipient", "mails", [sa.text("lower(recipient)"), "created_at"])
 
 
 def _audit() -> None:

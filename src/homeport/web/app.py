@@ -1,0 +1,52 @@
+"""The door for people: plain pages that work without scripts, and forms that they send.
+
+There are no cookies and no sessions here. Each form carries what it takes to do its deed: the secret of a link, and a
+password where somebody has to show who they are. Another site that makes a browser send such a form has neither, and
+the browser adds nothing of its own: there is nothing to forge (CSRF).
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+
+from homeport.api.http import Application, Receive, Request, Response, Scope, Send
+from homeport.core.services import Services
+from homeport.errors import HomeportError
+from homeport.web import invites
+from homeport.web.pages import error_page
+
+Handler = Callable[[Services, Request, str], Awaitable[Response]]
+
+ROUTES: list[tuple[re.Pattern[str], dict[str, Handler]]] = [
+    (re.compile(r"/invites/([^/]+)/?"), {"GET": invites.show, "HEAD": invites.show}),
+    (re.compile(r"/invites/([^/]+)/accept/?"), {"POST": invites.accept}),
+    (re.compile(r"/invites/([^/]+)/join/?"), {"POST": invites.join}),
+    (re.compile(r"/invites/([^/]+)/decline/?"), {"POST": invites.decline}),
+]
+
+
+def is_page(path: str) -> bool:
+    """Whether a path is this door's."""
+    return path.startswith("/invites/")
+
+
+def create_app(services: Services) -> Application:
+    """The door as an ASGI application, without a lifespan."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await _answer(services, request)
+        except HomeportError as error:
+            response = error_page(error)
+        await response.send(send, is_head=request.method == "HEAD")
+
+    return app
+
+
+async def _answer(services: Services, request: Request) -> Response:
+    for pattern, methods in ROUTES:
+        if match := pattern.fullmatch(request.path):
+            if handler := methods.get(request.method):
+                return await handler(services, request, match[1])
+            return Response(405, [(b"allow", ", ".join(methods).encode()), (b"cache-control", b"no-store")])
+    return error_page(None)

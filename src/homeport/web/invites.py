@@ -1,0 +1,164 @@
+"""The page behind the link of an invite: join by signing in or signing up, or decline.
+
+The link is `/invites/{id}?token=…`. The secret stands in the query, which neither our log nor a `Referer` header (pages
+forbid it) repeats; behind a `#` it would take a script to read it. Opening the page changes nothing, so that programs
+that look at links in mails do no harm. Forms carry the secret in their bodies.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import parse_qs
+
+import msgspec
+
+from homeport.api.http import Request, Response, base_url
+from homeport.core import accounts, invites
+from homeport.core.services import Services
+from homeport.errors import (
+    AccountNameInvalid,
+    BodyInvalid,
+    Conflict,
+    CredentialsInvalid,
+    Denied,
+    FieldInvalid,
+    HomeportError,
+    Invalid,
+    InviteClosed,
+    InviteOfAnother,
+    TooMany,
+)
+from homeport.storage.db.records import Invite
+from homeport.web.pages import headers_of, page, sentence, status_of
+
+FORM_SIZE_LIMIT = 64 * 1024
+
+Form = Mapping[str, str]
+
+# What can be mended by sending the form again, with other words in it or a little later.
+_MENDABLE = (Invalid, Conflict, Denied, TooMany)
+
+
+async def show(services: Services, request: Request, invite_id: str) -> Response:
+    """The invite behind a link, with the forms to answer it."""
+    return await _form_page(services, invite_id, {"token": request.parameter("token") or ""})
+
+
+async def accept(services: Services, request: Request, invite_id: str) -> Response:
+    """Join as a user who signs in by this form."""
+    form = await _form(request)
+    try:
+        credential = await services.authenticator.log_in(
+            form["username"].strip(), form["password"], address=request.address
+        )
+        actor = msgspec.structs.replace(credential.actor, address=request.address, user_agent=request.user_agent)
+        async with services.db.write() as tx:
+            invite = await invites.accept_link(tx, actor=actor, id_=invite_id, secret=form["token"])
+    except InviteClosed:
+        raise
+    except _MENDABLE as error:
+        return await _form_page(services, invite_id, form, error)
+    return _joined(services, request, invite, credential.account.name)
+
+
+async def join(services: Services, request: Request, invite_id: str) -> Response:
+    """Join as a new user, under the address that the invite was sent to."""
+    form = await _form(request)
+    async with services.db.read() as tx:
+        # Before the costly hash.
+        await invites.open_link(tx, id_=invite_id, secret=form["token"])
+    name = form["username"].strip().lower()
+    try:
+        password_hash = await accounts.hash_new_password(form["password"])
+        async with services.db.write() as tx:
+            invite = await invites.sign_up(
+                tx,
+                id_=invite_id,
+                secret=form["token"],
+                name=name,
+                full_name=form["full_name"].strip(),
+                password_hash=password_hash,
+                address=request.address,
+                user_agent=request.user_agent,
+            )
+    except InviteClosed:
+        raise
+    except _MENDABLE as error:
+        return await _form_page(services, invite_id, form, error)
+    return _joined(services, request, invite, name)
+
+
+async def decline(services: Services, request: Request, invite_id: str) -> Response:
+    """Turn the invite down; the link suffices."""
+    form = await _form(request)
+    async with services.db.write() as tx:
+        invite = await invites.decline_link(
+            tx, id_=invite_id, secret=form["token"], address=request.address, user_agent=request.user_agent
+        )
+    text = f"You have not joined {invite.organization}, and the link does not work any more."
+    return page("message.html", title="Invite declined", text=text)
+
+
+async def _form(request: Request) -> Form:
+    """The fields of a form, the missing ones empty.
+
+    Raises:
+        BodyInvalid: no form, or more fields than any of ours has.
+        BodyTooLarge, BodyBroken
+    """
+    body = await request.whole_body(FORM_SIZE_LIMIT)
+    try:
+        fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=20)
+    except ValueError as error:
+        raise BodyInvalid("the form cannot be read") from error
+    return {name: fields.get(name, [""])[0] for name in ("token", "username", "full_name", "password")}
+
+
+async def _form_page(services: Services, invite_id: str, form: Form, error: HomeportError | None = None) -> Response:
+    """The page with its forms; after an error with what was filled in, but for passwords.
+
+    Raises:
+        InviteUnknown, InviteClosed
+    """
+    async with services.db.read() as tx:
+        opened = await invites.open_link(tx, id_=invite_id, secret=form["token"])
+    return page(
+        "invite.html",
+        status_of(error) if error else 200,
+        headers_of(error) if error else None,
+        invite=opened.invite,
+        has_account=opened.has_account,
+        role=invites.what_for(opened.invite),
+        expires_at=opened.invite.expires_at.strftime(invites.TIME),
+        token=form["token"],
+        username=form.get("username", ""),
+        full_name=form.get("full_name", ""),
+        error=_explained(error) if error else "",
+        field_errors=_field_errors(error),
+    )
+
+
+def _explained(error: HomeportError) -> str:
+    if isinstance(error, CredentialsInvalid):
+        return "The user name or the password is wrong."
+    if isinstance(error, InviteOfAnother):
+        return "This invite is for another account. Sign in with the one that was invited, or ask for a new invite."
+    return sentence(str(error))
+
+
+def _field_errors(error: HomeportError | None) -> Mapping[str, str]:
+    """What is wrong with each field, by its name in the form."""
+    if isinstance(error, AccountNameInvalid):
+        return {"username": sentence(str(error))}
+    if isinstance(error, FieldInvalid):
+        return {field: " ".join(reasons) for field, reasons in error.fields.items()}
+    return {}
+
+
+def _joined(services: Services, request: Request, invite: Invite, name: str) -> Response:
+    host = base_url(services.settings, request.scope).partition("://")[2]
+    text = f"You are {invites.what_for(invite)}."
+    return page(
+        "message.html",
+        title=f"Welcome to {invite.organization}",
+        text=text,
+        command=f"docker login {host} --username {name}",
+    )
