@@ -78,9 +78,10 @@ def detail_of_fields(error: e.FieldInvalid) -> Mapping[str, Any]:
 
 
 def error_of_fields(error: e.FieldInvalid) -> Mapping[str, Any]:
-    """Docker's `error`, with the names of the fields in its text and in `errinfo`."""
-    text = "; ".join([str(error), *(f"{field}: {' '.join(texts)}" for field, texts in error.fields.items())])
-    return {"message": text, "detail": text, "errinfo": {"fields": error.fields}}
+    """Docker's `error`; the fields stand in its text, and in `errinfo`."""
+    reasons = {field: " ".join(texts) for field, texts in error.fields.items()}
+    text = "; ".join([str(error), *(f"{field}: {reason}" for field, reason in reasons.items())])
+    return {"message": text, "detail": text, "errinfo": reasons}
 
 
 def text(error: e.BodyInvalid) -> str:

@@ -12,7 +12,7 @@ from msgspec import Meta
 from homeport.api.http import base_url
 from homeport.api.hub.errors import INVITE_ERRORS, renderers
 from homeport.api.hub.pages import Page
-from homeport.api.hub.reference import Section, reference
+from homeport.api.hub.reference import Query, Section, reference
 from homeport.api.hub.requests import HubRequest
 from homeport.api.hub.times import timestamp, timestamp_or_none
 from homeport.core import mails
@@ -61,12 +61,19 @@ class MailPage(msgspec.Struct):
 @get(
     "/v2/mails",
     response_headers=_NOT_KEPT,
-    **reference(Section.INVITES, permission=_PERMISSION, errors=(400, 401, 403), is_extension=True),
+    **reference(
+        Section.INVITES,
+        permission=_PERMISSION,
+        errors=(401, 403),
+        query=(
+            Query("before", "Show mails with a lower id.", Annotated[int, Meta(ge=1)]),
+            Query("page_size", "Entries; more than 100 are cut to 100.", Annotated[int, Meta(ge=1)]),
+        ),
+        is_extension=True,
+    ),
 )
 async def list_mails(request: HubRequest, services: NamedDependency[Services]) -> MailPage:
-    """List the mails of the outbox, the newest first and without their texts. `before` is an id, `page_size` at most
-    100.
-    """
+    """List the mails of the outbox, the newest first and without their texts."""
     size = Page.of(request).size
     async with services.db.read() as tx:
         found = await mails.list_mails(tx, actor=request.actor, before=_before(request), limit=size + 1)

@@ -68,6 +68,8 @@ _PARAMETERS = {
     "domain": "Name of a domain.",
     "group_name": "Name of a team.",
     "id": "The UUID that the list shows.",
+    "invite_id": "The UUID that the list shows.",
+    "mail_id": "The number that the list shows.",
     "name": "Name of the organization.",
     "namespace": "Name of a user or an organization.",
     "org_name": "Name of the organization.",

@@ -8,15 +8,15 @@ import msgspec
 from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import Invite, InviteStatus
 
-_SELECT = """
-    select invites.id, invites.organization_id, organizations.name as organization, inviters.name as inviter,
-        invites.invitee, invites.account_id, invites.email, invites.team_id, teams.name as team, invites.role,
-        invites.secret_sha256, invites.status, invites.created_at, invites.sent_at, invites.expires_at
-    from invites
+_COLUMNS = """invites.id, invites.organization_id, organizations.name as organization, inviters.name as inviter,
+    invites.invitee, invites.account_id, invites.email, invites.team_id, teams.name as team, invites.role,
+    invites.secret_sha256, invites.status, invites.created_at, invites.sent_at, invites.expires_at"""
+_JOINED = """
     join accounts as organizations on organizations.id = invites.organization_id and organizations.is_active
     join accounts as inviters on inviters.id = invites.inviter_id
     left join teams on teams.id = invites.team_id
 """
+_SELECT = f"select {_COLUMNS} from invites {_JOINED}"
 
 
 class Invited(msgspec.Struct, frozen=True):
@@ -63,16 +63,18 @@ async def list_pending_of(
     tx: Transaction, *, account_id: int, email: str | None, now: datetime, limit: int
 ) -> list[Invite]:
     """The open invites of an account, or of an address that had no account when it was invited; oldest first."""
+    # A cross join: SQLite keeps its order, and begins with the few.
     return await tx.many(
         Invite,
         f"""
-        {_SELECT}
-        where invites.id in (
+        select {_COLUMNS} from (
             select id from invites where account_id = :account_id and status = 'pending'
             union
             select id from invites
             where lower(email) = cast(:email as text) and status = 'pending' and account_id is null
-        ) and invites.expires_at > :now
+        ) as own
+        cross join invites {_JOINED}
+        where invites.id = own.id and invites.expires_at > :now
         order by invites.created_at, invites.id limit :limit
         """,
         account_id=account_id,
