@@ -1,7 +1,7 @@
 """What tests of invites arrange: an organization with an owner who invites, and the mails that this makes."""
 
 import re
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
 
@@ -9,6 +9,7 @@ from homeport.core.services import Services
 from homeport.storage.db.records import Mail, OrganizationRole
 from tests.home import Home, User, unique
 
+T = TypeVar("T")
 LINK = re.compile(r"^https?://\S+/invites/(?P<id>\S+)\?token=(?P<token>\S+)$", re.MULTILINE)
 
 
@@ -59,7 +60,7 @@ class Inviting(NamedTuple):
         return found
 
     def role_of(self, user: str) -> OrganizationRole | None:
-        return value(
+        return value_or_none(
             self.home,
             OrganizationRole,
             """select role from organization_members where account_id = (select id from accounts where name = :user)
@@ -70,7 +71,7 @@ class Inviting(NamedTuple):
 
     def teams_of(self, user: str) -> str | None:
         """The names of a user's teams in the organization, with commas."""
-        return value(
+        return value_or_none(
             self.home,
             str,
             f"""select {"group_concat(name, ',')" if self.home.settings.is_sqlite else "string_agg(name, ',')"}
@@ -121,8 +122,15 @@ def run(home: Home, sql: str, **parameters: Any) -> None:
     home.run(verb)
 
 
-def value(home: Home, type_: Any, sql: str, **parameters: Any) -> Any:
-    async def verb(services: Services) -> Any:
+def value(home: Home, type_: type[T], sql: str, **parameters: Any) -> T:
+    """The one value that a statement gives."""
+    found = value_or_none(home, type_, sql, **parameters)
+    assert found is not None
+    return found
+
+
+def value_or_none(home: Home, type_: type[T], sql: str, **parameters: Any) -> T | None:
+    async def verb(services: Services) -> T | None:
         async with services.db.read() as tx:
             return await tx.value(type_, sql, **parameters)
 

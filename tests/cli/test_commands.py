@@ -198,6 +198,33 @@ def test_domains_plans_and_badges(command: Command) -> None:
     assert command("account", "badge", "ann", "golden").returncode != 0
 
 
+def test_the_outbox(command: Command, empty_settings: Settings) -> None:
+    ok(command("migrate"))
+    assert answer(command("mail", "list", "--json")) == []
+    execute(
+        empty_settings,
+        """insert into mails (recipient, subject, body, created_at, due_at) values
+        ('bob@example.com', 'Hello', 'A text with a link', 1767225600000000, 1767225600000000)""",
+    )
+    execute(
+        empty_settings,
+        """insert into mails (recipient, subject, body, created_at, last_error) values
+        ('eve@example.com', 'Hello', 'A text', 1767225600000000, '550 no such mailbox')""",
+    )
+    listed = answer(command("mail", "list", "--json"))
+    assert [(mail["id"], mail["recipient"], mail["state"]) for mail in listed] == [
+        (2, "eve@example.com", "given up"),
+        (1, "bob@example.com", "waiting"),
+    ]
+    assert "body" not in listed[0]
+    assert "A text" not in ok(command("mail", "list"))
+    assert "A text with a link" in ok(command("mail", "show", "1"))
+    assert "550 no such mailbox" in ok(command("mail", "show", "2"))
+    assert answer(command("mail", "show", "1", "--json"))["body"] == "A text with a link"
+    unknown = command("mail", "show", "3")
+    assert (unknown.returncode, unknown.stderr) == (1, "homeport: mail 3 not found\n")
+
+
 def test_seeding_twice_changes_nothing(command: Command) -> None:
     first = answer(command("seed", "--json"))
     assert len(first["tags"]) == first["new_tags"] == 7

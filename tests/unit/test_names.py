@@ -16,6 +16,7 @@ from homeport.names import (
     Digest,
     RepositoryName,
     TagName,
+    is_mail_address,
     parse_reference,
 )
 
@@ -99,3 +100,35 @@ def test_a_reference_with_a_colon_is_a_digest() -> None:
     assert isinstance(found, Digest)
     assert (found.algorithm, found.hex) == ("sha512", "ab" * 64)
     assert isinstance(parse_reference("latest"), TagName)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("ann@example.com", True),
+        ("o'neil+docker@mail.example.co.uk", True),
+        ("admin@localhost", True),
+        (f"{'a' * 64}@example.com", True),
+        (f"{'a' * 65}@example.com", False),
+        (f"a@{'b' * 63}.com", True),
+        (f"a@{'b' * 64}.com", False),
+        (f"a@{'.'.join(['b' * 60] * 5)}", False),
+        ("ann", False),
+        ("ann@", False),
+        ("@example.com", False),
+        ("ann@@example.com", False),
+        (".ann@example.com", False),
+        ("ann..x@example.com", False),
+        ("ann@-example.com", False),
+        ("ann@example..com", False),
+        ("ann@example.com\n", False),
+        ("ann@example.com\r\nBcc: eve@example.com", False),
+        ("ann@example.com,eve@example.com", False),
+        ("Ann <ann@example.com>", False),
+        ('"ann x"@example.com', False),
+        ("änn@example.com", False),
+        ("ann@exämple.com", False),
+    ],
+)
+def test_what_is_a_mail_address(text: str, is_one: bool) -> None:
+    assert is_mail_address(text) is is_one

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from homeport.addresses import Networks
-from homeport.settings import SettingsError, load
+from homeport.settings import SettingsError, SmtpServer, load
 
 
 def test_defaults() -> None:
@@ -44,6 +44,10 @@ def test_a_flag_beats_a_variable_beats_the_file(tmp_path: Path) -> None:
         ({"HOMEPORT_TRUSTED_PROXIES": "10.0.0.0/8, proxy"}, ["HOMEPORT_TRUSTED_PROXIES", "'proxy'"]),
         ({"HOMEPORT_TRUSTED_PROXIES": "10.0.0.1/8"}, ["HOMEPORT_TRUSTED_PROXIES", "host bits"]),
         ({"HOMEPORT_CONFIG": "/nowhere/homeport.toml"}, ["HOMEPORT_CONFIG", "cannot read"]),
+        ({"HOMEPORT_SMTP_URL": "smtp://mail"}, ["HOMEPORT_SMTP_URL", "mail_from"]),
+        ({"HOMEPORT_SMTP_URL": "http://mail", "HOMEPORT_MAIL_FROM": "a@b"}, ["HOMEPORT_SMTP_URL", "smtps://"]),
+        ({"HOMEPORT_SMTP_URL": "smtp://mail:0x19", "HOMEPORT_MAIL_FROM": "a@b"}, ["HOMEPORT_SMTP_URL", "cannot"]),
+        ({"HOMEPORT_MAIL_FROM": "Hub <hub@example.com>"}, ["HOMEPORT_MAIL_FROM", "address"]),
     ],
 )
 def test_what_is_wrong_is_named(environment: dict[str, str], words: list[str]) -> None:
@@ -85,3 +89,51 @@ def test_a_password_is_not_printed() -> None:
     with pytest.raises(SettingsError) as caught:
         load({"HOMEPORT_DATABASE_URL": "postgresql://homeport:hunter2/3@127.0.0.1/homeport"})
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "smtp://hub:hunter2",
+        "smtp://hub:hunter2#@mail",
+        "smtp://hub:hunter2/@mail",
+        "imap://hub:hunter2@mail",
+        "hunter2",
+    ],
+)
+def test_a_password_for_mails_is_not_printed(url: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({"HOMEPORT_SMTP_URL": url, "HOMEPORT_MAIL_FROM": "hub@example.com"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_setting_with_a_password_is_not_printed_either_when_it_is_no_text(tmp_path: Path) -> None:
+    for name in ("smtp_url", "database_url"):
+        file = tmp_path / "homeport.toml"
+        file.write_text(f'{name} = ["x://hub:hunter2@host"]\n')
+        with pytest.raises(SettingsError) as caught:
+            load({"HOMEPORT_CONFIG": str(file)})
+        assert name in str(caught.value)
+        assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("smtp://mail", ("mail", 25, None, None, False, False)),
+        ("smtps://u:p%40%2F@mail", ("mail", 465, "u", "p@/", True, False)),
+        ("smtp+starttls://u:@mail/", ("mail", 587, "u", "", False, True)),
+        ("smtp://[::1]:2525", ("::1", 2525, None, None, False, False)),
+    ],
+)
+def test_what_an_smtp_url_says(url: str, expected: tuple[object, ...]) -> None:
+    server = SmtpServer.parse(url)
+    assert (
+        server.host,
+        server.port,
+        server.username,
+        server.password,
+        server.is_tls,
+        server.is_starttls,
+    ) == expected
+    assert "p@/" not in repr(server)

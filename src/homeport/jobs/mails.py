@@ -4,6 +4,7 @@ A mail is claimed by moving the time when it is due; a process that dies with a 
 """
 
 import contextlib
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from email.errors import MessageError
 from email.headerregistry import Address
@@ -15,7 +16,7 @@ import structlog
 
 from homeport.core.services import Services
 from homeport.names import is_mail_address
-from homeport.settings import SmtpServer
+from homeport.settings import Settings, SmtpServer
 from homeport.storage.db import mails as rows
 from homeport.storage.db.database import utcnow
 from homeport.storage.db.records import Mail
@@ -47,6 +48,15 @@ async def send_due(services: Services) -> None:
     async with services.db.read() as tx:
         if not await rows.is_any_due(tx, now=utcnow()):
             return
+    async with _connection(settings) as smtp:
+        while batch := await _claimed(services):
+            for mail in batch:
+                await _send(services, smtp, mail)
+
+
+@contextlib.asynccontextmanager
+async def _connection(settings: Settings) -> AsyncIterator[aiosmtplib.SMTP]:
+    """A client that connects when there is something to send, and says good-bye."""
     server = SmtpServer.parse(settings.smtp_url)
     smtp = aiosmtplib.SMTP(
         hostname=server.host,
@@ -58,10 +68,13 @@ async def send_due(services: Services) -> None:
         local_hostname=_domain(settings.mail_from),
         timeout=TIMEOUT_S,
     )
-    with contextlib.closing(smtp):
-        while batch := await _claimed(services):
-            for mail in batch:
-                await _send(services, smtp, mail)
+    try:
+        yield smtp
+        if smtp.is_connected:
+            with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+                await smtp.quit()
+    finally:
+        smtp.close()
 
 
 async def drop_old(services: Services, *, now: datetime) -> None:
@@ -80,7 +93,8 @@ async def _send(services: Services, smtp: aiosmtplib.SMTP, mail: Mail) -> None:
     try:
         message = message_of(mail, sender=services.settings.mail_from)
         await _deliver(smtp, message)
-    except (Undeliverable, aiosmtplib.SMTPException, OSError) as error:
+    except Exception as error:
+        # Whatever is wrong with one mail, the others are sent, and this one is given up some day.
         await _failed(services, mail, error)
         return
     async with services.db.write() as tx:

@@ -12,6 +12,7 @@ import msgspec
 
 from homeport.api.http import Request, Response, base_url
 from homeport.core import accounts, invites
+from homeport.core.authentication import Credential
 from homeport.core.services import Services
 from homeport.errors import (
     AccountNameInvalid,
@@ -46,9 +47,7 @@ async def accept(services: Services, request: Request, invite_id: str) -> Respon
     """Join as a user who signs in by this form."""
     form = await _form(request)
     try:
-        credential = await services.authenticator.log_in(
-            form["username"].strip(), form["password"], address=request.address
-        )
+        credential = await _sign_in(services, request, form)
         actor = msgspec.structs.replace(credential.actor, address=request.address, user_agent=request.user_agent)
         async with services.db.write() as tx:
             invite = await invites.accept_link(tx, actor=actor, id_=invite_id, secret=form["token"])
@@ -95,6 +94,11 @@ async def decline(services: Services, request: Request, invite_id: str) -> Respo
         )
     text = f"You have not joined {invite.organization}, and the link does not work any more."
     return page("message.html", title="Invite declined", text=text)
+
+
+async def _sign_in(services: Services, request: Request, form: Form) -> Credential:
+    """Raises: what `Authenticator.log_in` raises."""
+    return await services.authenticator.log_in(form["username"].strip(), form["password"], address=request.address)
 
 
 async def _form(request: Request) -> Form:

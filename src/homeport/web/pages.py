@@ -20,6 +20,7 @@ _templates = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    auto_reload=False,
 )
 _style = (_FOLDER / "style.css").read_text("utf-8")
 _style_sha256 = base64.b64encode(hashlib.sha256(_style.encode()).digest()).decode()
