@@ -11,6 +11,7 @@ import pytest
 
 from homeport.storage.db.database import from_microseconds
 from homeport.storage.db.records import OrganizationRole
+from tests.api.hub.logins import enrolled, wrong_code
 from tests.home import PASSWORD, Home, User, unique
 from tests.inviting import Inviting, age, an_address, expire, last_link, run, value
 
@@ -164,7 +165,7 @@ def page_of(home: Home, address: str) -> Page:
     page = Page(httpx.Response(200, text="", request=httpx.Request("GET", link.url)))
     for name, fields in (
         ("join", ("username", "full_name", "password")),
-        ("accept", ("username", "password")),
+        ("accept", ("username", "password", "code")),
         ("decline", ()),
     ):
         page.forms[name] = Form(f"/invites/{link.id}/{name}", {"token": link.token, **dict.fromkeys(fields, "")}, "")
@@ -195,11 +196,32 @@ def test_a_wrong_password_joins_nobody_and_is_not_shown_again(acme: Inviting) ->
     assert answer.status_code == 403
     assert "the wrong password" not in answer.text
     again = checked(answer)
-    assert "The user name or the password is wrong." in again.text
+    assert "The user name, the password or the code is wrong." in again.text
     assert any(attributes.get("role") == "alert" for attributes in again.all("p"))
     assert again.forms["accept"].fields["username"] == user.name
     assert acme.role_of(user.name) is None
     assert post(home, again, "accept", password=user.password).status_code == 200
+
+
+def test_a_second_factor_is_asked_for_and_taken_in_the_same_form(acme: Inviting) -> None:
+    home, account = acme.home, enrolled(acme.home)
+    user = account.user
+    acme.invite(user.name)
+    page = opened(home, last_link(home, f"{user.name}@example.com").url)
+    signed_in = {"username": user.name, "password": user.password}
+    missing = post(home, page, "accept", **signed_in)
+    assert missing.status_code == 403
+    asked = checked(missing)
+    assert "second factor" in asked.text
+    (wrong,) = [attributes for attributes in asked.all("input") if attributes.get("aria-invalid")]
+    assert wrong["id"] == "code"
+    refused = post(home, asked, "accept", **signed_in, code=wrong_code(account.secret))
+    assert refused.status_code == 403
+    assert checked(refused).forms["accept"].fields["code"] == ""
+    assert post(home, asked, "accept", username=user.name, password="a wrong one", code=account.code).status_code == 403
+    assert acme.role_of(user.name) is None
+    assert post(home, asked, "accept", **signed_in, code=account.code).status_code == 200
+    assert acme.role_of(user.name) is OrganizationRole.MEMBER
 
 
 def test_guesses_are_limited(acme: Inviting) -> None:

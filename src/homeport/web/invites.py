@@ -12,6 +12,7 @@ import msgspec
 
 from homeport.api.http import Request, Response, base_url
 from homeport.core import accounts, invites
+from homeport.core.activity import Door, Visit
 from homeport.core.authentication import Credential
 from homeport.core.services import Services
 from homeport.errors import (
@@ -25,6 +26,7 @@ from homeport.errors import (
     Invalid,
     InviteClosed,
     InviteOfAnother,
+    SecondFactorRequired,
     TooMany,
 )
 from homeport.storage.db.records import Invite
@@ -97,8 +99,19 @@ async def decline(services: Services, request: Request, invite_id: str) -> Respo
 
 
 async def _sign_in(services: Services, request: Request, form: Form) -> Credential:
-    """Raises: what `Authenticator.log_in` raises."""
-    return await services.authenticator.log_in(form["username"].strip(), form["password"], address=request.address)
+    """Both halves of a login in one form, where the account has a second factor.
+
+    Raises:
+        SecondFactorRequired: the code is missing.
+        CredentialsInvalid, OrganizationLogin, PasswordRefused, TooManyAttempts: as `Logins`.
+    """
+    visit = Visit(Door.HUB, request.address, request.user_agent)
+    try:
+        return await services.logins.log_in(form["username"].strip(), form["password"], visit)
+    except SecondFactorRequired as error:
+        if not form["code"].strip():
+            raise
+        return await services.logins.log_in_by_code(error.login_token, form["code"], visit)
 
 
 async def _form(request: Request) -> Form:
@@ -113,7 +126,7 @@ async def _form(request: Request) -> Form:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=20)
     except ValueError as error:
         raise BodyInvalid("the form cannot be read") from error
-    return {name: fields.get(name, [""])[0] for name in ("token", "username", "full_name", "password")}
+    return {name: fields.get(name, [""])[0] for name in ("token", "username", "full_name", "password", "code")}
 
 
 async def _form_page(services: Services, invite_id: str, form: Form, error: HomeportError | None = None) -> Response:
@@ -142,7 +155,9 @@ async def _form_page(services: Services, invite_id: str, form: Form, error: Home
 
 def _explained(error: HomeportError) -> str:
     if isinstance(error, CredentialsInvalid):
-        return "The user name or the password is wrong."
+        return "The user name, the password or the code is wrong."
+    if isinstance(error, SecondFactorRequired):
+        return "Your account has a second factor: type its code, and your password again."
     if isinstance(error, InviteOfAnother):
         return "This invite is for another account. Sign in with the one that was invited, or ask for a new invite."
     return sentence(str(error))
@@ -154,6 +169,8 @@ def _field_errors(error: HomeportError | None) -> Mapping[str, str]:
         return {"username": sentence(str(error))}
     if isinstance(error, FieldInvalid):
         return {field: " ".join(reasons) for field, reasons in error.fields.items()}
+    if isinstance(error, SecondFactorRequired):
+        return {"code": "The code is missing."}
     return {}
 
 
