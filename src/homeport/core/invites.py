@@ -24,6 +24,7 @@ from homeport.core.access import (
     allowed_organization_actions,
 )
 from homeport.core.audit import AuditAction, Event
+from homeport.core.plans import check_members, require_feature
 from homeport.core.teams import OWNERS_TEAM, access_team
 from homeport.errors import (
     AccountNameInvalid,
@@ -38,6 +39,7 @@ from homeport.errors import (
     TooManyInvites,
 )
 from homeport.names import AccountName, is_mail_address
+from homeport.settings import Feature, Plans
 from homeport.storage.db import accounts as account_rows
 from homeport.storage.db import invites as rows
 from homeport.storage.db import orgs as org_rows
@@ -109,6 +111,7 @@ async def invite_all(
     tx: Transaction,
     *,
     actor: Actor,
+    plans: Plans,
     organization: str,
     team: str,
     role: str,
@@ -124,11 +127,13 @@ async def invite_all(
     Raises:
         FieldInvalid: the team or the role is unknown, or nobody or too many are invited.
         TooManyInvites: the organization would have more than `PENDING_LIMIT` pending invites.
+        PlanLacksFeature: the organization's plan holds no invites.
         NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
     """
     found = await access_organization(tx, actor, organization, OrganizationAction.MANAGE)
     if actor.account_id is None:
         raise NotAuthenticated  # an invite says who invites
+    require_feature(plans, found, Feature.INVITES)
     if not 1 <= len(invitees) <= BULK_LIMIT:
         raise FieldInvalid({"invitees": [f"Invite 1 to {BULK_LIMIT} at a time."]})
     target = await _target_team(tx, found, team)
@@ -208,19 +213,20 @@ async def list_own(tx: Transaction, *, actor: Actor) -> list[Invite]:
     return await rows.list_pending_of(tx, account_id=account.id, email=email, now=utcnow(), limit=PENDING_LIMIT)
 
 
-async def accept(tx: Transaction, *, actor: Actor, id_: str) -> None:
+async def accept(tx: Transaction, *, actor: Actor, plans: Plans, id_: str) -> None:
     """Join an organization by an invite of one's own. Accepting twice changes nothing.
 
     Raises:
         InviteUnknown: it is not the actor's.
         InviteClosed: it has expired, was cancelled or declined.
+        PlanLimitReached: the organization has as many members as its plan allows.
         NotAuthenticated, TokenNotAllowed: as `list_own`.
     """
     account = await _account_of(tx, actor)
     invite = await rows.get(tx, id_)
     if invite is None or not _is_for(invite, account):
         raise InviteUnknown
-    await _join(tx, actor, account, invite)
+    await _join(tx, actor, account, invite, plans)
 
 
 async def decline(tx: Transaction, *, actor: Actor, id_: str) -> None:
@@ -251,25 +257,27 @@ async def open_link(tx: Transaction, *, id_: str, secret: str) -> OpenedInvite:
     return OpenedInvite(invite, has_account=await _bound_account(tx, invite) is not None)
 
 
-async def accept_link(tx: Transaction, *, actor: Actor, id_: str, secret: str) -> Invite:
+async def accept_link(tx: Transaction, *, actor: Actor, plans: Plans, id_: str, secret: str) -> Invite:
     """Join by a link as a user who has just shown who they are.
 
     Raises:
         InviteUnknown, InviteClosed: as `open_link`; who accepts twice is a member and hears no error.
         InviteOfAnother: another user is invited.
+        PlanLimitReached: as `accept`.
         NotAuthenticated, TokenNotAllowed: as `list_own`.
     """
     account = await _account_of(tx, actor)
     invite = await _by_link(tx, id_, secret)
     if not _is_for(invite, account):
         raise InviteOfAnother
-    await _join(tx, actor, account, invite)
+    await _join(tx, actor, account, invite, plans)
     return invite
 
 
 async def sign_up(
     tx: Transaction,
     *,
+    plans: Plans,
     id_: str,
     secret: str,
     name: str,
@@ -283,6 +291,7 @@ async def sign_up(
     Raises:
         InviteUnknown, InviteClosed: as `open_link`.
         InviteOfAnother: it is for a user that there is already.
+        PlanLimitReached: as `accept`.
         AccountNameInvalid, FieldInvalid, AccountExists: as `accounts.create_user`.
     """
     opened = await open_link(tx, id_=id_, secret=secret)
@@ -294,7 +303,7 @@ async def sign_up(
         tx, actor=guest, name=name, email=invite.email, full_name=full_name, password_hash=password_hash
     )
     actor = msgspec.structs.replace(Actor.of(account), address=address, user_agent=user_agent)
-    await _join(tx, actor, account, invite)
+    await _join(tx, actor, account, invite, plans)
     return invite
 
 
@@ -579,7 +588,7 @@ async def _settled(tx: Transaction, invite: Invite) -> Invite:
     return settled
 
 
-async def _join(tx: Transaction, actor: Actor, account: Account, invite: Invite) -> None:
+async def _join(tx: Transaction, actor: Actor, account: Account, invite: Invite, plans: Plans) -> None:
     """Make the membership and close the invite. Who has become a member meanwhile keeps the role they have."""
     invite = await _settled(tx, invite)
     organization_id = invite.organization_id
@@ -591,6 +600,10 @@ async def _join(tx: Transaction, actor: Actor, account: Account, invite: Invite)
         raise InviteClosed(status)
     await rows.close(tx, invite.id, status=InviteStatus.ACCEPTED, now=utcnow(), account_id=account.id)
     if present is None:
+        organization = await org_rows.get(tx, invite.organization, actor_id=None)
+        if organization is None:
+            raise InviteUnknown
+        await check_members(tx, plans, organization)
         await orgs.put_role(tx, organization_id, account.id, invite.role)
         await audit.record(
             tx,

@@ -52,7 +52,9 @@ async def accept(services: Services, request: Request, invite_id: str) -> Respon
         credential = await _sign_in(services, request, form)
         actor = msgspec.structs.replace(credential.actor, address=request.address, user_agent=request.user_agent)
         async with services.db.write() as tx:
-            invite = await invites.accept_link(tx, actor=actor, id_=invite_id, secret=form["token"])
+            invite = await invites.accept_link(
+                tx, actor=actor, plans=services.settings.plans, id_=invite_id, secret=form["token"]
+            )
     except InviteClosed:
         raise
     except _MENDABLE as error:
@@ -72,6 +74,7 @@ async def join(services: Services, request: Request, invite_id: str) -> Response
         async with services.db.write() as tx:
             invite = await invites.sign_up(
                 tx,
+                plans=services.settings.plans,
                 id_=invite_id,
                 secret=form["token"],
                 name=name,

@@ -153,6 +153,26 @@ def test_an_organization_has_no_more_members_than_its_plan_says(limited: Home) -
     limited.run(through_a_team)
 
 
+def test_an_invite_needs_a_plan_that_holds_invites_and_room_for_another_member(limited: Home) -> None:
+    name, owner = organization(limited, PlanName.PERSONAL)
+    first, second = limited.user(), limited.user()
+    body = {"org": name, "invitees": [first.name, second.name]}
+    refused = owner.post("/v2/invites/bulk", json=body)
+    assert (refused.status_code, refused.json()["message"]) == (
+        403,
+        f"the plan personal of {name} does not include invites",
+    )
+    give(limited, name, PlanName.TEAM)
+    assert owner.post("/v2/invites/bulk", json=body).status_code == 202
+    answers = []
+    for user in (first, second):
+        client = limited.hub(user)
+        [invite] = client.get("/v2/user/invites").json()["data"]
+        answers.append(client.post(f"/v2/invites/{invite['id']}/accept"))
+    assert [answer.status_code for answer in answers] == [204, 403]
+    assert "members" in answers[1].json()["message"]
+
+
 def test_an_organization_has_no_more_teams_than_its_plan_says(limited: Home) -> None:
     name, _ = organization(limited, PlanName.TEAM)
 

@@ -130,6 +130,7 @@ async def invite(
         outcomes = await invites.invite_all(
             tx,
             actor=request.actor,
+            plans=services.settings.plans,
             organization=data.org,
             team=data.team or "",
             role=data.role or "",
@@ -183,7 +184,7 @@ async def list_own_invites(request: HubRequest, services: NamedDependency[Servic
 async def accept_invite(invite_id: FromPath[str], request: HubRequest, services: NamedDependency[Services]) -> None:
     """Accept an invite of one's own, and become a member. A 409 says that it is not open any more."""
     async with services.db.write() as tx:
-        await invites.accept(tx, actor=request.actor, id_=invite_id)
+        await invites.accept(tx, actor=request.actor, plans=services.settings.plans, id_=invite_id)
 
 
 @post(
