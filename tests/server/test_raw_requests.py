@@ -36,6 +36,7 @@ ODD = {
     "a tunnel": b"CONNECT h:443 HTTP/1.1\r\nhost: h:443\r\n\r\n",
     "a percent sign alone": b"GET /v2/a/%/tags/list HTTP/1.1\r\nhost: h\r\n\r\n",
     "raw bytes in the path": b"GET /v2/a/\xff/tags/list HTTP/1.1\r\nhost: h\r\n\r\n",
+    "raw bytes in the query": b"POST /v2/auth/token?\x80 HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n",
     "encoded twice": b"GET /v2/a/%252e%252e%252fb/tags/list HTTP/1.1\r\nhost: h\r\n\r\n",
     "a backslash": b"GET /v2/a\\..\\b/tags/list HTTP/1.1\r\nhost: h\r\n\r\n",
     "a method of its own": b"FROB /v2/a/b/tags/list HTTP/1.1\r\nhost: h\r\n\r\n",

@@ -103,6 +103,9 @@ class Hub:
         elif b"%2f" in scope.get("raw_path", b"").lower():
             # No name has a slash in it, and a proxy may see another path than we do.
             await _NOT_FOUND.send(finished, is_head=is_head)
+        elif not scope["query_string"].isascii():
+            # It would have to be percent-encoded, and the framework cannot read it.
+            await _BAD_QUERY.send(finished, is_head=is_head)
         else:
             try:
                 await self._app(scope, receive, finished)
@@ -118,3 +121,6 @@ class Hub:
 
 
 _NOT_FOUND = Response(404, [(b"content-type", b"application/json")], b'{"message":"page not found","errinfo":{}}')
+_BAD_QUERY = Response(
+    400, [(b"content-type", b"application/json")], b'{"message":"the query has to be ASCII","errinfo":{}}'
+)
