@@ -16,7 +16,7 @@ import httpx
 import msgspec
 
 from homeport.app import open_services
-from homeport.core import access_tokens, accounts, orgs, repositories, teams
+from homeport.core import access_tokens, accounts, members, orgs, repositories, teams
 from homeport.core.access import OPERATOR, Actor
 from homeport.core.services import Services
 from homeport.names import RepositoryName
@@ -141,7 +141,7 @@ class Home:
     def member(self, organization: str, user: User, role: OrganizationRole) -> None:
         async def verb(services: Services) -> None:
             async with services.db.write() as tx:
-                await orgs.add_member(
+                await members.add_member(
                     tx,
                     actor=OPERATOR,
                     organization=organization,

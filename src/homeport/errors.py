@@ -6,9 +6,9 @@ HomeportError
 │                 FieldInvalid · PageInvalid
 ├── Unknown       AccountUnknown · OrganizationUnknown · NamespaceUnknown · RepositoryUnknown · ManifestUnknown
 │                 TagUnknown · BlobUnknown · ManifestBlobUnknown · UploadUnknown · AccessTokenUnknown · TeamUnknown
-│                 PageUnknown · DomainUnknown · InviteUnknown · MailUnknown
+│                 PageUnknown · DomainUnknown · InviteUnknown · MailUnknown · MemberUnknown
 ├── Conflict      AccountExists · TeamExists · UploadBusy · LastOwner · DomainVerifiedElsewhere · SecondFactorOn
-│                 SecondFactorOff · InviteClosed · TooManyInvites
+│                 SecondFactorOff · InviteClosed · TooManyInvites · TeamProtected
 ├── Denied        NotAuthenticated · CredentialsInvalid · OrganizationLogin · ActionDenied · TokenNotAllowed
 │                 ImageRestricted · PlanLacksFeature · PlanLimitReached · SecondFactorRequired · PasswordRefused
 │                 InviteOfAnother
@@ -185,6 +185,13 @@ class MailUnknown(Unknown):
         super().__init__(f"mail {id_} not found")
 
 
+class MemberUnknown(Unknown):
+    """Not a member of an organization or a team, whether or not there is an account of that name."""
+
+    def __init__(self, name: str, of: str) -> None:
+        super().__init__(f"member {name} not found in {of}")
+
+
 class PageUnknown(Unknown):
     """A page beyond the last one."""
 
@@ -221,6 +228,13 @@ class UploadBusy(Conflict):
 class LastOwner(Conflict):
     def __init__(self, organization: str) -> None:
         super().__init__(f"{organization} needs at least one owner")
+
+
+class TeamProtected(Conflict):
+    """The owners team is what makes owners: it stays, under its name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the team {name} can be neither deleted nor renamed")
 
 
 class DomainVerifiedElsewhere(Conflict):

@@ -18,9 +18,13 @@ MAIL_ADDRESS_LENGTH_LIMIT = 254
 
 OFFICIAL_NAMESPACE = "library"
 
+OWNERS_TEAM = "owners"
+"""Every organization has a team of this name: who is in it is an owner, and every owner is in it."""
+
 DOMAIN_LENGTH_LIMIT = 253
 
-# The first words of Hub and service paths: an account of such a name would make `/v2/<name>/…` ambiguous.
+# The first words of Hub and service paths: an account of such a name would make `/v2/<name>/…` ambiguous. `export`
+# stands in the place of a member's name.
 RESERVED_NAMES = frozenset(
     [
         "access-tokens",
@@ -30,6 +34,7 @@ RESERVED_NAMES = frozenset(
         "auditlogs",
         "auth",
         "blobs",
+        "export",
         "healthz",
         "invites",
         "mails",

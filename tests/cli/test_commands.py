@@ -135,6 +135,41 @@ def test_organizations_and_teams(command: Command) -> None:
     assert command("team", "grant", "acme", "devs", "nothing", "own").returncode != 0
 
 
+def test_organizations_and_teams_are_listed_and_left(command: Command) -> None:
+    ok(command("migrate"))
+    for name in ("ann", "bob"):
+        ok(command("user", "create", name, "--email", f"{name}@example.com", "--password-stdin", stdin="a password\n"))
+    ok(command("org", "create", "acme", "--owner", "ann"))
+    ok(command("team", "create", "acme", "devs", "--description", "who develops"))
+    ok(command("team", "add-member", "acme", "devs", "bob"))
+
+    organizations = answer(command("org", "list", "--json"))
+    assert [(one["name"], one["member_count"]) for one in organizations] == [("acme", 2), ("library", 1)]
+    assert "acme" in ok(command("org", "list"))
+    members = answer(command("org", "members", "acme", "--json"))
+    assert [(one["name"], one["email"], one["role"], one["teams"]) for one in members] == [
+        ("ann", "ann@example.com", "owner", ["owners"]),
+        ("bob", "bob@example.com", "member", ["devs"]),
+    ]
+    assert "bob@example.com" in ok(command("org", "members", "acme"))
+    listed = answer(command("team", "list", "acme", "--json"))
+    assert [(one["name"], one["description"], one["members"]) for one in listed] == [
+        ("devs", "who develops", 1),
+        ("owners", "", 1),
+    ]
+    assert "who develops" in ok(command("team", "list", "acme"))
+
+    ok(command("team", "remove-member", "acme", "devs", "bob"))
+    assert "not found" in command("team", "remove-member", "acme", "devs", "bob").stderr
+    ok(command("team", "delete", "acme", "DEVS"))
+    assert "neither deleted nor renamed" in command("team", "delete", "acme", "owners").stderr
+    assert "at least one owner" in command("org", "remove-member", "acme", "ann").stderr
+    assert "at least one owner" in command("team", "remove-member", "acme", "owners", "ann").stderr
+    ok(command("org", "remove-member", "acme", "bob"))
+    assert "not found" in command("org", "remove-member", "acme", "bob").stderr
+    assert [one["name"] for one in answer(command("org", "members", "acme", "--json"))] == ["ann"]
+
+
 def test_an_audit_log(command: Command) -> None:
     ok(command("migrate"))
     for name in ("ann", "bob"):

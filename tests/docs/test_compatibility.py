@@ -32,9 +32,7 @@ def test_every_operation_of_the_description_has_a_row() -> None:
 
 def test_the_operations_that_are_done_are_routes_and_the_others_are_not(home: Home) -> None:
     description = home.anonymous.get("/openapi.json").json()
-    routes = {
-        shape(f"{method.upper()} {path}") for path, methods in description["paths"].items() for method in methods
-    }
+    routes = {shape(f"{method.upper()} {path}") for path, methods in description["paths"].items() for method in methods}
     assert {state for state, _ in table().values()} <= {"done", "not yet"}
     for operation, (state, _) in table().items():
         assert (shape(operation) in routes) == (state == "done"), operation

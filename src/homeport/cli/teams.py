@@ -1,5 +1,7 @@
 """`homeport team …`"""
 
+import itertools
+
 from cyclopts import App
 
 from homeport.cli.output import show
@@ -8,6 +10,8 @@ from homeport.core import teams
 from homeport.core.access import OPERATOR
 from homeport.core.services import Services
 from homeport.storage.db.records import Permission, Team
+
+PAGE_SIZE = 100
 
 app = App(name="team", help="Teams of an organization, and what they may do.")
 
@@ -32,6 +36,49 @@ def create(organization: str, team: str, /, *, description: str = "", data: Data
     show(shown, f"made team {team} of {organization}", json=json)
 
 
+@app.command(name="list")
+def list_(organization: str, /, *, data: Data = None, json: Json = False) -> None:
+    """List the teams of an organization."""
+
+    async def verb(services: Services) -> list[Team]:
+        found: list[Team] = []
+        for page in itertools.count(1):
+            async with services.db.read() as tx:
+                listed = await teams.list_page(
+                    tx, actor=OPERATOR, organization=organization, page=page, page_size=PAGE_SIZE
+                )
+            found += listed.teams
+            if len(listed.teams) < PAGE_SIZE or len(found) == listed.total:
+                break
+        return found
+
+    found = run(data, verb)
+    shown = [
+        {
+            "uuid": team.uuid,
+            "id": team.id,
+            "name": team.name,
+            "description": team.description,
+            "members": team.member_count,
+        }
+        for team in found
+    ]
+    lines = [f"{team.name:<30} {team.member_count:>7} members  {team.description}" for team in found]
+    show(shown, "\n".join(lines), json=json)
+
+
+@app.command
+def delete(organization: str, team: str, /, *, data: Data = None, json: Json = False) -> None:
+    """Delete a team with its permissions; its members stay in the organization."""
+
+    async def verb(services: Services) -> None:
+        async with services.db.write() as tx:
+            await teams.delete_team(tx, actor=OPERATOR, organization=organization, team=team)
+
+    run(data, verb)
+    show({"organization": organization, "team": team}, f"deleted team {team} of {organization}", json=json)
+
+
 @app.command
 def add_member(organization: str, team: str, user: str, /, *, data: Data = None, json: Json = False) -> None:
     """Add a user to a team; who is not in the organization yet becomes a member."""
@@ -44,6 +91,18 @@ def add_member(organization: str, team: str, user: str, /, *, data: Data = None,
 
     run(data, verb)
     show({"organization": organization, "team": team, "user": user}, f"{user} is in {team}", json=json)
+
+
+@app.command
+def remove_member(organization: str, team: str, user: str, /, *, data: Data = None, json: Json = False) -> None:
+    """Remove a user from a team; from the owners team, they become a plain member."""
+
+    async def verb(services: Services) -> None:
+        async with services.db.write() as tx:
+            await teams.remove_member(tx, actor=OPERATOR, organization=organization, team=team, user=user)
+
+    run(data, verb)
+    show({"organization": organization, "team": team, "user": user}, f"{user} is not in {team}", json=json)
 
 
 @app.command

@@ -66,14 +66,17 @@ class OrganizationAction(StrEnum):
     READ = "read"
     """See its members and teams."""
 
+    LEAVE = "leave"
+    """Stop being a member of it."""
+
     MANAGE = "manage"
     """Change them, its settings and its invites, and read its audit log."""
 
 
 ROLE_ORGANIZATION_ACTIONS: dict[OrganizationRole, frozenset[OrganizationAction]] = {
     OrganizationRole.OWNER: frozenset(OrganizationAction),
-    OrganizationRole.EDITOR: frozenset({OrganizationAction.READ}),
-    OrganizationRole.MEMBER: frozenset({OrganizationAction.READ}),
+    OrganizationRole.EDITOR: frozenset({OrganizationAction.READ, OrganizationAction.LEAVE}),
+    OrganizationRole.MEMBER: frozenset({OrganizationAction.READ, OrganizationAction.LEAVE}),
 }
 
 
@@ -332,3 +335,8 @@ def allowed_organization_actions(actor: Actor, organization: Organization) -> fr
     if organization.role is None:
         return frozenset()
     return ROLE_ORGANIZATION_ACTIONS[organization.role]
+
+
+def sees_emails(actor: Actor, organization: Organization) -> bool:
+    """Whether the actor is shown the e-mail addresses of an organization's members: owners are, by password."""
+    return actor.token is None and OrganizationAction.MANAGE in allowed_organization_actions(actor, organization)

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from homeport.core import accounts, domains, manifests, org_settings, orgs, repositories, teams, uploads
+from homeport.core import accounts, domains, manifests, members, org_settings, orgs, repositories, teams, uploads
 from homeport.core.access import OPERATOR, Actor, OrganizationAction, access_organization
 from homeport.core.manifest_parsing import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from homeport.core.org_settings import CustomRegistry, RegistryAccess
@@ -99,7 +99,7 @@ async def _make_organization(services: Services) -> None:
         owner = Actor.of(await accounts.access_user(tx, OWNER))
         organization = await access_organization(tx, owner, ORGANIZATION, OrganizationAction.MANAGE)
         for name, role in MEMBERS.items():
-            await orgs.add_member(tx, actor=owner, organization=ORGANIZATION, user=name, role=role, plans=plans)
+            await members.add_member(tx, actor=owner, organization=ORGANIZATION, user=name, role=role, plans=plans)
         for team, (name, _) in TEAMS.items():
             if await team_rows.get(tx, organization_id=organization.id, name=team) is None:
                 await teams.create_team(tx, actor=owner, organization=ORGANIZATION, name=team, plans=plans)

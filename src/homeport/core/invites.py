@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import msgspec
 
-from homeport.core import accounts, audit, mails, orgs
+from homeport.core import accounts, audit, mails, members
 from homeport.core.access import (
     Actor,
     OrganizationAction,
@@ -25,7 +25,7 @@ from homeport.core.access import (
 )
 from homeport.core.audit import AuditAction, Event
 from homeport.core.plans import check_members, require_feature
-from homeport.core.teams import OWNERS_TEAM, access_team
+from homeport.core.teams import access_team
 from homeport.errors import (
     AccountNameInvalid,
     FieldInvalid,
@@ -38,10 +38,11 @@ from homeport.errors import (
     TokenNotAllowed,
     TooManyInvites,
 )
-from homeport.names import AccountName, is_mail_address
+from homeport.names import OWNERS_TEAM, AccountName, is_mail_address
 from homeport.settings import Feature, Plans
 from homeport.storage.db import accounts as account_rows
 from homeport.storage.db import invites as rows
+from homeport.storage.db import members as member_rows
 from homeport.storage.db import orgs as org_rows
 from homeport.storage.db import teams as team_rows
 from homeport.storage.db.database import Transaction, utcnow
@@ -363,7 +364,7 @@ async def _sorted_out(
     guests = await _known(tx, invitees)
     account_ids = [guest.account.id for guest in guests if guest.account]
     emails = [email for guest in guests if (email := guest.folded_email)]
-    members = await org_rows.list_members_among(tx, organization_id=organization.id, account_ids=account_ids)
+    members = await member_rows.list_among(tx, organization_id=organization.id, account_ids=account_ids)
     pending = await rows.list_invited(
         tx, organization_id=organization.id, account_ids=account_ids, emails=emails, now=now
     )
@@ -592,7 +593,7 @@ async def _join(tx: Transaction, actor: Actor, account: Account, invite: Invite,
     """Make the membership and close the invite. Who has become a member meanwhile keeps the role they have."""
     invite = await _settled(tx, invite)
     organization_id = invite.organization_id
-    present = await org_rows.get_role(tx, organization_id=organization_id, account_id=account.id)
+    present = await member_rows.get_role(tx, organization_id=organization_id, account_id=account.id)
     status = _status(invite)
     if status is InviteStatus.ACCEPTED and present is not None:
         return
@@ -604,13 +605,11 @@ async def _join(tx: Transaction, actor: Actor, account: Account, invite: Invite,
         if organization is None:
             raise InviteUnknown
         await check_members(tx, plans, organization)
-        await orgs.put_role(tx, organization_id, account.id, invite.role)
-        await audit.record(
+        await members.put_role(
             tx,
-            actor,
-            AuditAction.ORG_MEMBER_ADD,
-            account_id=organization_id,
-            name=invite.organization,
+            actor=actor,
+            organization=organization,
+            account_id=account.id,
             user=account.name,
             role=invite.role,
             inviter=invite.inviter,

@@ -1,19 +1,17 @@
-"""Organizations and their members."""
+"""Organizations."""
 
 from homeport.core import audit
-from homeport.core.access import Actor, OrganizationAction, access_organization
+from homeport.core.access import Actor
 from homeport.core.accounts import access_user
 from homeport.core.audit import AuditAction
-from homeport.core.plans import check_members
-from homeport.core.teams import OWNERS_TEAM
-from homeport.errors import AccountExists, LastOwner
-from homeport.names import AccountName
-from homeport.settings import Plans
+from homeport.errors import AccountExists
+from homeport.names import OWNERS_TEAM, AccountName
 from homeport.storage.db import accounts as account_rows
+from homeport.storage.db import members as member_rows
 from homeport.storage.db import orgs as rows
 from homeport.storage.db import teams as team_rows
 from homeport.storage.db.database import Transaction
-from homeport.storage.db.records import Account, AccountKind, Badge, OrganizationRole
+from homeport.storage.db.records import Account, AccountKind, Badge, ListedOrganization, OrganizationRole
 
 
 async def create_organization(
@@ -32,50 +30,13 @@ async def create_organization(
     if organization is None:
         raise AccountExists(f"the name {name}")
     await audit.record(tx, actor, AuditAction.ORG_CREATE, account_id=organization.id, name=organization.name)
-    await team_rows.insert(tx, organization_id=organization.id, name=OWNERS_TEAM, description="")
-    await put_role(tx, organization.id, first_owner.id, OrganizationRole.OWNER)
+    owners = await team_rows.insert(tx, organization_id=organization.id, name=OWNERS_TEAM, description="")
+    assert owners is not None
+    await member_rows.put(tx, organization_id=organization.id, account_id=first_owner.id, role=OrganizationRole.OWNER)
+    await team_rows.add_member(tx, team_id=owners.id, account_id=first_owner.id)
     return organization
 
 
-async def add_member(
-    tx: Transaction, *, actor: Actor, organization: str, user: str, role: OrganizationRole, plans: Plans
-) -> None:
-    """Add a member, or change the role of one.
-
-    Raises:
-        AccountUnknown: there is no such user.
-        LastOwner: the role would leave the organization without an owner.
-        PlanLimitReached: there is no room for another member.
-        NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
-    """
-    found = await access_organization(tx, actor, organization, OrganizationAction.MANAGE)
-    member = await access_user(tx, user)
-    await tx.lock("organization", found.id)
-    present = await rows.get_role(tx, organization_id=found.id, account_id=member.id)
-    if present is role:
-        return
-    if present is None:
-        await check_members(tx, plans, found)
-    if present is OrganizationRole.OWNER:
-        await _leave_owners(tx, found.id, found.name, member.id)
-    await put_role(tx, found.id, member.id, role)
-    action = AuditAction.ORG_MEMBER_ROLE_CHANGE if present else AuditAction.ORG_MEMBER_ADD
-    await audit.record(tx, actor, action, account_id=found.id, name=found.name, user=member.name, role=role)
-
-
-async def put_role(tx: Transaction, organization_id: int, account_id: int, role: OrganizationRole) -> None:
-    """Owners are the members of the owners team; the two are always said together."""
-    await rows.put_member(tx, organization_id=organization_id, account_id=account_id, role=role)
-    if role is OrganizationRole.OWNER:
-        owners = await team_rows.get(tx, organization_id=organization_id, name=OWNERS_TEAM)
-        assert owners is not None
-        await team_rows.add_member(tx, team_id=owners.id, account_id=account_id)
-
-
-async def _leave_owners(tx: Transaction, organization_id: int, organization: str, account_id: int) -> None:
-    """Raises LastOwner. The caller holds the organization's lock."""
-    if await rows.count_owners(tx, organization_id=organization_id) == 1:
-        raise LastOwner(organization)
-    owners = await team_rows.get(tx, organization_id=organization_id, name=OWNERS_TEAM)
-    assert owners is not None
-    await team_rows.remove_member(tx, team_id=owners.id, account_id=account_id)
+async def list_organizations(tx: Transaction, *, after: str = "", limit: int = 1000) -> list[ListedOrganization]:
+    """Organizations in the order of their names, those behind `after`, for those who may know all of them."""
+    return await rows.list_page(tx, after=after, limit=limit)

@@ -11,7 +11,7 @@ from homeport.errors import AccountUnknown, PlanLacksFeature, PlanLimitReached
 from homeport.settings import Feature, Plan, PlanLimit, Plans
 from homeport.storage.db import access_tokens as token_rows
 from homeport.storage.db import accounts as rows
-from homeport.storage.db import orgs as org_rows
+from homeport.storage.db import members as member_rows
 from homeport.storage.db import repositories as repository_rows
 from homeport.storage.db import teams as team_rows
 from homeport.storage.db.database import Transaction
@@ -40,7 +40,7 @@ async def check_members(tx: Transaction, plans: Plans, organization: Organizatio
     """Raises PlanLimitReached if an organization has no room for another member."""
     if (limit := plan_of(plans, organization).members) is not None:
         await tx.lock("organization", organization.id)
-        count = await org_rows.count_members(tx, organization_id=organization.id)
+        count = await member_rows.count(tx, organization_id=organization.id)
         _check(organization, "members", limit, count)
 
 

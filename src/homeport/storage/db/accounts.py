@@ -13,6 +13,10 @@ _COLUMNS = """id, uuid, name, kind, email, full_name, password_hash, credentials
 SEEN_WITHIN = timedelta(minutes=1)
 """How exact `last_seen_at` is: a busy client is not written down every two seconds."""
 
+PROFILE = """accounts.uuid, accounts.name, accounts.full_name, accounts.email, accounts.location, accounts.company,
+    accounts.profile_url, accounts.gravatar_email, accounts.created_at"""
+"""The columns of a `Profile`."""
+
 
 async def insert(
     tx: Transaction,

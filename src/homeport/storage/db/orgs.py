@@ -1,15 +1,7 @@
-"""Statements on organizations and their members. They hold no rules."""
+"""Statements on organizations. They hold no rules."""
 
-from collections.abc import Sequence
-
-import msgspec
-
-from homeport.storage.db.database import Transaction, utcnow
-from homeport.storage.db.records import Namespace, Organization, OrganizationRole
-
-
-class MemberId(msgspec.Struct, frozen=True):
-    account_id: int
+from homeport.storage.db.database import Transaction
+from homeport.storage.db.records import ListedOrganization, Namespace, Organization
 
 
 async def get(tx: Transaction, name: str, *, actor_id: int | None) -> Organization | None:
@@ -47,59 +39,16 @@ async def get_namespace(tx: Transaction, name: str, *, actor_id: int | None) -> 
     )
 
 
-async def put_member(tx: Transaction, *, organization_id: int, account_id: int, role: OrganizationRole) -> None:
-    """Add a member, or change the role of one."""
-    await tx.run(
-        """
-        insert into organization_members (organization_id, account_id, role, created_at)
-        values (:organization_id, :account_id, :role, :now)
-        on conflict (organization_id, account_id) do update set role = excluded.role
-        """,
-        organization_id=organization_id,
-        account_id=account_id,
-        role=role,
-        now=utcnow(),
-    )
-
-
-async def get_role(tx: Transaction, *, organization_id: int, account_id: int) -> OrganizationRole | None:
-    return await tx.value(
-        OrganizationRole,
-        """
-        select role from organization_members
-        where organization_id = :organization_id and account_id = :account_id
-        """,
-        organization_id=organization_id,
-        account_id=account_id,
-    )
-
-
-async def list_members_among(tx: Transaction, *, organization_id: int, account_ids: Sequence[int]) -> list[MemberId]:
-    """Which of these accounts are members; the caller bounds their number."""
+async def list_page(tx: Transaction, *, after: str, limit: int) -> list[ListedOrganization]:
+    """Organizations by name, those behind `after`."""
     return await tx.many(
-        MemberId,
+        ListedOrganization,
         """
-        select account_id from organization_members
-        where organization_id = :organization_id and account_id in (:account_ids...bigint)
+        select uuid, name, plan, badge, is_active, created_at,
+            (select count(*) from organization_members where organization_id = accounts.id) as member_count
+        from accounts
+        where kind = 'organization' and name > :after order by name limit :limit
         """,
-        organization_id=organization_id,
-        account_ids=list(account_ids),
+        after=after,
+        limit=limit,
     )
-
-
-async def count_owners(tx: Transaction, *, organization_id: int) -> int:
-    found = await tx.value(
-        int,
-        "select count(*) from organization_members where organization_id = :organization_id and role = 'owner'",
-        organization_id=organization_id,
-    )
-    return found or 0
-
-
-async def count_members(tx: Transaction, *, organization_id: int) -> int:
-    found = await tx.value(
-        int,
-        "select count(*) from organization_members where organization_id = :organization_id",
-        organization_id=organization_id,
-    )
-    return found or 0

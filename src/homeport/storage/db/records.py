@@ -102,6 +102,52 @@ class Organization(msgspec.Struct, frozen=True):
     role: OrganizationRole | None
 
 
+class ListedOrganization(msgspec.Struct, frozen=True):
+    """An organization as operators see it."""
+
+    uuid: str
+    name: str
+    plan: str
+    badge: Badge
+    is_active: bool
+    created_at: datetime
+    member_count: int
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """What is shown of a user."""
+
+    uuid: str
+    name: str
+    full_name: str
+    email: str | None
+    location: str
+    company: str
+    profile_url: str
+    gravatar_email: str
+    created_at: datetime
+
+
+class Member(Profile, frozen=True):
+    """A member of an organization; or somebody who is invited to be one, who has no role yet.
+
+    Of an invite `account_id` is None if it went to an address that nobody has here; then `name` is empty and `uuid` is
+    the invite's own. `team` is what it invites to.
+    """
+
+    last_logged_in_at: datetime | None
+    last_seen_at: datetime | None
+    last_desktop_version: str
+    account_id: int | None
+    role: OrganizationRole | None
+    joined_at: datetime | None
+    team: str | None
+
+    @property
+    def is_invitee(self) -> bool:
+        return self.role is None
+
+
 class OrganizationSettings(msgspec.Struct, frozen=True):
     """What an organization has set. `custom_registries` is the JSON list as it was sent."""
 
@@ -165,6 +211,14 @@ class Team(msgspec.Struct, frozen=True):
     name: str
     description: str
     created_at: datetime
+    member_count: int
+
+
+class TeamOfMember(msgspec.Struct, frozen=True):
+    """That an account is in a team."""
+
+    account_id: int
+    team: str
 
 
 class InviteStatus(StrEnum):

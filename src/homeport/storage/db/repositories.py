@@ -100,6 +100,18 @@ async def put_collaborator(tx: Transaction, *, repository_id: int, account_id: i
     )
 
 
+async def delete_collaborator(tx: Transaction, *, namespace_id: int, account_id: int) -> None:
+    """Take what an account was granted by itself on the repositories of a namespace."""
+    await tx.run(
+        """
+        delete from repository_collaborators where account_id = :account_id
+            and repository_id in (select id from repositories where namespace_id = :namespace_id)
+        """,
+        namespace_id=namespace_id,
+        account_id=account_id,
+    )
+
+
 async def add_pulls(tx: Transaction, repository_id: int, pulls: int) -> None:
     await tx.run(
         "update repositories set pull_count = pull_count + :pulls where id = :id",

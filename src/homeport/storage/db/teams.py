@@ -1,11 +1,26 @@
 """Statements on teams. They hold no rules."""
 
+from collections.abc import Sequence
 from uuid import uuid4
 
+from homeport.storage.db.accounts import PROFILE
 from homeport.storage.db.database import Transaction, utcnow
-from homeport.storage.db.records import Permission, Team
+from homeport.storage.db.members import contains, lower, matches
+from homeport.storage.db.records import Permission, Profile, Team, TeamOfMember
 
-_COLUMNS = "id, uuid, organization_id, name, description, created_at"
+
+def _columns(table: str) -> str:
+    return f"""{table}.id, {table}.uuid, {table}.organization_id, {table}.name, {table}.description,
+        {table}.created_at, (select count(*) from team_members where team_id = {table}.id) as member_count"""
+
+
+_COLUMNS = _columns("teams")
+
+_OF_USER = """and teams.id in (
+    select team_id from team_members join accounts on accounts.id = account_id where accounts.name = :user
+    )"""
+
+_JOIN_ACCOUNTS = "join accounts on accounts.id = team_members.account_id"
 
 
 async def insert(tx: Transaction, *, organization_id: int, name: str, description: str) -> Team | None:
@@ -35,13 +50,81 @@ async def get(tx: Transaction, *, organization_id: int, name: str) -> Team | Non
     )
 
 
+async def update(tx: Transaction, team_id: int, *, name: str, description: str) -> Team | None:
+    """The caller holds the organization's lock, and has seen that the name is free."""
+    return await tx.one(
+        Team,
+        f"update teams set name = :name, description = :description where id = :id returning {_COLUMNS}",
+        id=team_id,
+        name=name,
+        description=description,
+    )
+
+
+async def delete(tx: Transaction, team_id: int) -> None:
+    """Delete a team; what it was granted on repositories goes with it."""
+    await tx.run("delete from teams where id = :id", id=team_id)
+
+
+async def count(tx: Transaction, *, organization_id: int, part: str = "", user: str = "") -> int:
+    """How many teams there are; with `part` in their names, and with a user in them, if these are given."""
+    found = await tx.value(
+        int,
+        f"select count(*) from teams where {_conditions(part, user)}",
+        organization_id=organization_id,
+        part=lower(part),
+        user=user,
+    )
+    return found or 0
+
+
+async def list_page(
+    tx: Transaction, *, organization_id: int, part: str, user: str, offset: int, limit: int
+) -> list[Team]:
+    """Teams by name in any case of letters, as `count` counts them."""
+    return await tx.many(
+        Team,
+        f"""
+        select {_columns("page")} from (
+            select * from teams where {_conditions(part, user)} order by lower(name) limit :limit offset :offset
+        ) as page order by lower(page.name)
+        """,
+        organization_id=organization_id,
+        part=lower(part),
+        user=user,
+        offset=offset,
+        limit=limit,
+    )
+
+
+def _conditions(part: str, user: str) -> str:
+    return f"""organization_id = :organization_id {"and " + contains("teams.name") if part else ""}
+        {_OF_USER if user else ""}"""
+
+
+async def list_of_members(tx: Transaction, *, organization_id: int, account_ids: Sequence[int]) -> list[TeamOfMember]:
+    """The teams of an organization that some accounts are in, by name."""
+    return await tx.many(
+        TeamOfMember,
+        """
+        select team_members.account_id, teams.name as team
+        from team_members join teams on teams.id = team_members.team_id
+        where team_members.account_id in (:account_ids...bigint) and teams.organization_id = :organization_id
+        order by lower(teams.name)
+        """,
+        organization_id=organization_id,
+        account_ids=list(account_ids),
+    )
+
+
 async def add_member(tx: Transaction, *, team_id: int, account_id: int) -> bool:
     """Whether the account was not a member yet."""
     return bool(
         await tx.run(
             """
-            insert into team_members (team_id, account_id, created_at) values (:team_id, :account_id, :now)
-            on conflict do nothing
+            insert into team_members (team_id, account_id, account_name, created_at)
+            values (:team_id, :account_id, (select name from accounts where id = :account_id), :now)
+            on conflict (team_id, account_id) do nothing
             """,
             team_id=team_id,
             account_id=account_id,
@@ -61,6 +144,54 @@ async def remove_member(tx: Transaction, *, team_id: int, account_id: int) -> bo
     )
 
 
+async def remove_from_all(tx: Transaction, *, organization_id: int, account_id: int) -> None:
+    """Remove an account from all teams of an organization."""
+    await tx.run(
+        """
+        delete from team_members where account_id = :account_id
+            and team_id in (select id from teams where organization_id = :organization_id)
+        """,
+        organization_id=organization_id,
+        account_id=account_id,
+    )
+
+
+async def count_members(tx: Transaction, *, team_id: int, part: str, searches_emails: bool) -> int:
+    """How many members a team has; with `part` in what is searched, if that is given."""
+    found = await tx.value(
+        int,
+        f"""
+        select count(*) from team_members {_JOIN_ACCOUNTS if part else ""} where team_members.team_id = :team_id
+            {matches("accounts.email", searches_emails=searches_emails) if part else ""}
+        """,
+        team_id=team_id,
+        part=lower(part),
+    )
+    return found or 0
+
+
+async def list_members(
+    tx: Transaction, *, team_id: int, part: str, searches_emails: bool, offset: int, limit: int
+) -> list[Profile]:
+    """Members of a team by name, as `count_members` counts them."""
+    return await tx.many(
+        Profile,
+        f"""
+        select {PROFILE} from (
+            select team_members.account_id, team_members.account_name
+            from team_members {_JOIN_ACCOUNTS if part else ""} where team_members.team_id = :team_id
+                {matches("accounts.email", searches_emails=searches_emails) if part else ""}
+            order by team_members.account_name limit :limit offset :offset
+        ) as page join accounts on accounts.id = page.account_id
+        order by page.account_name
+        """,
+        team_id=team_id,
+        part=lower(part),
+        offset=offset,
+        limit=limit,
+    )
+
+
 async def put_permission(tx: Transaction, *, team_id: int, repository_id: int, permission: Permission) -> bool:
     """Whether it was not so already."""
     return bool(
@@ -77,12 +208,3 @@ async def put_permission(tx: Transaction, *, team_id: int, repository_id: int, p
             now=utcnow(),
         )
     )
-
-
-async def count(tx: Transaction, *, organization_id: int) -> int:
-    found = await tx.value(
-        int,
-        "select count(*) from teams where organization_id = :organization_id",
-        organization_id=organization_id,
-    )
-    return found or 0

@@ -92,11 +92,12 @@ def _organizations() -> None:
         sqlite_where=is_verified,
         postgresql_where=is_verified,
     )
-    op.create_index(
-        "organization_members_role",
-        "organization_members",
-        ["organization_id", "role"],
-    )
+    # Members are listed by name, of all roles and of one. Names of accounts never change.
+    for name, holder in (("organization_members", "organization_id"), ("team_members", "team_id")):
+        op.add_column(name, text("account_name", default=""))
+        op.execute(f"update {name} set account_name = (select name from accounts where id = account_id)")
+        op.create_index(f"{name}_name", name, [holder, "account_name"], unique=True)
+    op.create_index("organization_members_role", "organization_members", ["organization_id", "role", "account_name"])
 
 
 def _invites() -> None:
