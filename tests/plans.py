@@ -38,6 +38,14 @@ class Plan(msgspec.Struct, frozen=True):
         """The indexes that are used, in the order of the steps; `pkey` is a look-up by id."""
         return [step.index for step in self.steps if step.index]
 
+    def sorts_list(self) -> bool:
+        """Whether it sorts all that a page is cut out of; the page itself, a subquery `page`, may be sorted."""
+        texts = [step.text for step in self.steps]
+        if "Limit" in texts:
+            return any("Sort" in text for text in texts[texts.index("Limit") :])
+        inner = texts[: texts.index("SCAN page")] if "SCAN page" in texts else texts
+        return any("TEMP B-TREE FOR ORDER BY" in text for text in inner)
+
     def is_index_only(self, index: str) -> bool:
         """Whether an index is read without the rows that it is of."""
         return any(
@@ -45,13 +53,18 @@ class Plan(msgspec.Struct, frozen=True):
         )
 
 
-def plans_of(home: Home, verb: Callable[[Transaction], Awaitable[object]]) -> list[Plan]:
-    """The plans of the statements that a verb runs, each found out just before it is run. Nothing is kept."""
+def plans_of(home: Home, verb: Callable[[Transaction], Awaitable[object]], *, must_scan: bool = False) -> list[Plan]:
+    """The plans of the statements that a verb runs, each found out just before it is run. Nothing is kept.
+
+    PostgreSQL looks at all of a small table because it likes to; with `must_scan` it does so only where no index helps.
+    """
 
     async def explain(services: Services) -> list[Plan]:
         plans: list[Plan] = []
         try:
             async with services.db.write() as tx:
+                if must_scan and not services.settings.is_sqlite:
+                    await tx.run("set local enable_seqscan = off")
                 await verb(_Explaining(tx, plans, is_sqlite=services.settings.is_sqlite))
                 raise _Done
         except _Done:
@@ -128,3 +141,11 @@ def _postgres_steps(node: dict[str, Any]) -> Iterator[Step]:
     yield Step(node["Node Type"], node.get("Relation Name", ""), "pkey" if index.endswith("_pkey") else index)
     for child in node.get("Plans", ()):
         yield from _postgres_steps(child)
+
+
+def assert_by_index(plans: Sequence[Plan], *tables: str) -> None:
+    """No statement looks at every row of these tables, and none sorts what a page is cut out of."""
+    assert plans
+    for plan in plans:
+        assert not any(plan.scans(table) for table in tables), plan
+        assert not (":offset" in plan.sql and plan.sorts_list()), plan

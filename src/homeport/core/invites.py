@@ -364,11 +364,11 @@ async def _sorted_out(
     guests = await _known(tx, invitees)
     account_ids = [guest.account.id for guest in guests if guest.account]
     emails = [email for guest in guests if (email := guest.folded_email)]
-    members = await member_rows.list_among(tx, organization_id=organization.id, account_ids=account_ids)
+    present = await member_rows.list_among(tx, organization_id=organization.id, account_ids=account_ids)
     pending = await rows.list_invited(
         tx, organization_id=organization.id, account_ids=account_ids, emails=emails, now=now
     )
-    member_ids = {member.account_id for member in members}
+    member_ids = {member.account_id for member in present}
     invited: set[int | str] = {invited.account_id for invited in pending if invited.account_id}
     invited |= {mails.folded(invited.email) for invited in pending if invited.email}
     flooded = await mails.flooded(tx, emails)

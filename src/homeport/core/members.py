@@ -12,10 +12,12 @@ from homeport.core import audit
 from homeport.core.access import Actor, OrganizationAction, access_organization, sees_emails
 from homeport.core.accounts import access_user
 from homeport.core.audit import AuditAction, Event
+from homeport.core.domains import DOMAINS_LIMIT
 from homeport.core.plans import check_members
 from homeport.errors import LastOwner, MemberUnknown, PageUnknown
 from homeport.names import OWNERS_TEAM
 from homeport.settings import Plans
+from homeport.storage.db import domains as domain_rows
 from homeport.storage.db import members as rows
 from homeport.storage.db import org_settings as settings_rows
 from homeport.storage.db import repositories as repository_rows
@@ -196,8 +198,10 @@ async def put_role(
     role: OrganizationRole,
     **data: str,
 ) -> None:
-    """Give a user a role in an organization, with all that follows for the owners team. The caller has
-    checked whether the actor may and whether there is room for another member, and holds the organization's lock. `data` is what else the log is to tell.
+    """Give a user a role in an organization, with all that follows for the owners team.
+
+    The caller has checked whether the actor may and whether there is room for another member, and holds the
+    organization's lock. `data` is what else the log is to tell.
 
     Raises:
         LastOwner: the role would leave the organization without an owner.
@@ -262,11 +266,12 @@ class _View(msgspec.Struct, frozen=True):
 
 async def _view(tx: Transaction, actor: Actor, organization: Organization) -> _View:
     settings = await settings_rows.get(tx, organization.id)
+    domains = await domain_rows.list_verified(tx, organization_id=organization.id, limit=DOMAINS_LIMIT)
     return _View(
         organization_id=organization.id,
         sees_emails=sees_emails(actor, organization),
         has_insights=settings.has_insights,
-        verified_domains=await rows.list_verified_domains(tx, organization.id),
+        verified_domains=frozenset(domain.name for domain in domains),
     )
 
 

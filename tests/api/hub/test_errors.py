@@ -10,8 +10,10 @@ from homeport.api.hub.errors import (
     ACCESS_TOKEN_ERRORS,
     AUDIT_ERRORS,
     EXCHANGE_ERRORS,
+    GROUP_ERRORS,
     HUB_ERRORS,
     LOGIN_ERRORS,
+    ORGANIZATION_ERRORS,
     Table,
     closest,
 )
@@ -24,6 +26,8 @@ TABLES = {
     "exchange": EXCHANGE_ERRORS,
     "login": LOGIN_ERRORS,
     "audit": AUDIT_ERRORS,
+    "organizations": ORGANIZATION_ERRORS,
+    "groups": GROUP_ERRORS,
 }
 
 
@@ -61,7 +65,7 @@ def test_every_error_has_a_status_and_a_body(cls: type[HomeportError], table: Ta
         errors.Invalid | errors.Unknown | errors.Conflict | errors.Denied | errors.TooLarge | errors.TooMany,
     )
     if status == 404 and cls is not errors.Unknown:
-        assert "not found" in text
+        assert "not found" in text.lower()
 
 
 def test_an_unknown_path_is_not_found(home: Home) -> None:

@@ -17,8 +17,10 @@ from homeport.api.hub import (
     badges,
     documents,
     domains,
+    groups,
     invites,
     mails,
+    members,
     org_settings,
     rate_limits,
     second_factor,
@@ -48,6 +50,8 @@ IDENTIFIED: Sequence[ControllerRouterHandler] = [
     *badges.handlers,
     invites.router,
     mails.router,
+    members.router,
+    groups.router,
 ]
 """Here a guard lets in whoever may be let in before anything else of a request is read."""
 

@@ -11,8 +11,8 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, Valida
 from homeport import errors as e
 from homeport.names import RepositoryName
 
-Shape = Callable[[Any], Mapping[str, Any] | str]
-"""From an error to its body: an object, or a plain text."""
+Shape = Callable[[Any], Mapping[str, Any] | msgspec.Raw | str]
+"""From an error to its body: an object, JSON to the byte, or a plain text."""
 
 Table = Mapping[type[e.HomeportError], tuple[int, Shape]]
 
@@ -84,6 +84,11 @@ def error_of_fields(error: e.FieldInvalid) -> Mapping[str, Any]:
     return {"message": text, "detail": text, "errinfo": reasons}
 
 
+def group_unknown(_error: e.TeamUnknown) -> msgspec.Raw:
+    """Bytes that one client compares, with their blank."""
+    return msgspec.Raw(b'{"detail": "Not found"}')
+
+
 def text(error: e.BodyInvalid) -> str:
     return str(error)
 
@@ -151,6 +156,13 @@ LOGIN_ERRORS: Table = {
 """Of `/v2/users/login` and `/v2/users/2fa-login`."""
 
 
+ORGANIZATION_ERRORS: Table = {**HUB_ERRORS, e.FieldInvalid: (400, error_of_fields)}
+"""Of the routes of members."""
+
+GROUP_ERRORS: Table = {**ORGANIZATION_ERRORS, e.TeamUnknown: (404, group_unknown)}
+"""Of the routes of groups."""
+
+
 def closest(table: Table, error: e.HomeportError) -> tuple[int, Shape]:
     """Status and shape of the nearest class in a table."""
     return next(table[cls] for cls in type(error).__mro__ if cls in table)
@@ -186,7 +198,9 @@ def pass_on(_request: Request[Any, Any, Any], error: Exception) -> Response[byte
     raise error
 
 
-def answer(status: int, body: Mapping[str, Any] | str, headers: Mapping[str, Any] | None = None) -> Response[bytes]:
+def answer(
+    status: int, body: Mapping[str, Any] | msgspec.Raw | str, headers: Mapping[str, Any] | None = None
+) -> Response[bytes]:
     is_text = isinstance(body, str)
     return Response(
         body.encode() if isinstance(body, str) else msgspec.json.encode(body),

@@ -81,3 +81,16 @@ async def delete(tx: Transaction, *, organization_id: int, name: str) -> bool:
             name=name,
         )
     )
+
+
+async def list_verified(tx: Transaction, *, organization_id: int, limit: int) -> list[Domain]:
+    """The domains of an organization that have been verified, by name."""
+    return await tx.many(
+        Domain,
+        f"""
+        select {_COLUMNS} from organization_domains
+        where organization_id = :organization_id and verified_at is not null order by name limit :limit
+        """,
+        organization_id=organization_id,
+        limit=limit,
+    )

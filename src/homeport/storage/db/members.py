@@ -1,7 +1,5 @@
 """Statements on the members of organizations, and on who is invited to be one. They hold no rules."""
 
-import msgspec
-
 from collections.abc import Sequence
 
 import msgspec
@@ -29,10 +27,6 @@ _INVITEE = """
         accounts.last_seen_at, coalesce(accounts.last_desktop_version, '') as last_desktop_version,
         invites.account_id, cast(null as text) as role, cast(null as bigint) as joined_at, teams.name as team
     """
-
-
-class _Domain(msgspec.Struct, frozen=True):
-    name: str
 
 
 _JOIN_ACCOUNTS = "join accounts on accounts.id = organization_members.account_id"
@@ -237,16 +231,3 @@ async def list_invitees(
         limit=limit,
         now=utcnow(),
     )
-
-
-async def list_verified_domains(tx: Transaction, organization_id: int) -> frozenset[str]:
-    """The domains of an organization that have been verified, in lower case."""
-    found = await tx.many(
-        _Domain,
-        """
-        select lower(name) as name from organization_domains
-        where organization_id = :organization_id and verified_at is not null order by name limit 10000
-        """,
-        organization_id=organization_id,
-    )
-    return frozenset(row.name for row in found)
