@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 
 from homeport.settings import Settings
-from tests.home import clean_environment
+from tests.home import clean_environment, running_server
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -260,14 +261,94 @@ def test_the_outbox(command: Command, empty_settings: Settings) -> None:
     assert (unknown.returncode, unknown.stderr) == (1, "homeport: mail 3 not found\n")
 
 
-def test_seeding_twice_changes_nothing(command: Command) -> None:
+def test_seeding_twice_changes_nothing(command: Command, empty_settings: Settings) -> None:
     first = answer(command("seed", "--json"))
-    assert len(first["tags"]) == first["new_tags"] == 7
-    assert set(first["passwords"]) == {"demo-owner", "demo-editor", "demo-writer", "demo-reader"}
+    assert len(first["tags"]) == first["new_tags"] == 8
+    assert len(first["passwords"]) == 10
+    assert {"demo-owner", "demo-editor", "demo-writer", "demo-reader", "demo-guest"} < set(first["passwords"])
+    assert list(first["second_factors"]) == ["demo-elena"]
+    assert all(token["secret"].startswith("dckr_pat_") for token in first["access_tokens"])
+    everything = all_rows(empty_settings)
     second = answer(command("seed", "--json"))
     assert (second["tags"], second["new_tags"], second["passwords"]) == (first["tags"], 0, {})
-    ok(command("team", "grant", "demo", "readers", "secret", "read"))
+    assert (second["second_factors"], second["access_tokens"]) == ({}, [])
+    assert all_rows(empty_settings) == everything
+    assert len(everything["audit_events"]) > 50
     assert answer(command("fsck", "--json")) == {"errors": 0, "findings": []}
+
+
+def test_secrets_of_the_demo_are_shown_once(command: Command) -> None:
+    first = ok(command("seed"))
+    for words in ("password of demo-owner: ", "second factor of demo-elena: ", "(repo:read): dckr_pat_"):
+        assert words in first
+    second = ok(command("seed"))
+    assert [word for word in ("password", "second factor", "access token", "dckr_pat_") if word in second] == []
+
+
+def test_the_demo_has_something_in_every_section(command: Command, empty_settings: Settings) -> None:
+    seeded = answer(command("seed", "--json"))
+    database = {"HOMEPORT_DATABASE_URL": empty_settings.database_url} if empty_settings.database_url else {}
+    with running_server(empty_settings.data, **database) as url, httpx.Client(base_url=url) as client:
+
+        def log_in(name: str, secret: str) -> httpx.Response:
+            answered = client.post("/v2/users/login", json={"username": name, "password": secret})
+            if answered.status_code == 200:
+                client.headers["authorization"] = f"Bearer {answered.json()['token']}"
+            return answered
+
+        def get(path: str) -> Any:
+            found = client.get(path)
+            assert found.status_code == 200, found.text
+            return found.json()
+
+        assert log_in("demo-owner", seeded["passwords"]["demo-owner"]).status_code == 200
+        members = get("/v2/orgs/demo/members")["results"]
+        assert [(member["username"], member["role"]) for member in members] == [
+            ("demo-amara", "Editor"),
+            ("demo-editor", "Editor"),
+            ("demo-elena", "Owner"),
+            ("demo-guest", "Member"),
+            ("demo-jonas", "Member"),
+            ("demo-mei", "Member"),
+            ("demo-owner", "Owner"),
+            ("demo-reader", "Member"),
+            ("demo-writer", "Member"),
+        ]
+        assert [member["username"] for member in members if member["is_guest"]] == ["demo-guest"]
+        assert all("last_seen_at" in member for member in members)
+        groups = get("/v2/orgs/demo/groups")["results"]
+        assert {group["name"]: group["member_count"] for group in groups} == {
+            "frontend": 2,
+            "owners": 2,
+            "platform": 2,
+            "readers": 2,
+        }
+        invited = get("/v2/orgs/demo/invites")["data"]
+        assert [(invite["invitee"], invite["team"], invite["role"]) for invite in invited] == [
+            ("demo-invited", "", "member"),
+            ("samuel.reyes@example.com", "", "member"),
+            ("yuki.mori@example.com", "frontend", "member"),
+            ("clara.dubois@studio.example.org", "", "editor"),
+        ]
+        assert get("/v2/orgs/demo/settings")["restricted_images"]["enabled"] is False
+        access = get("/v2/orgs/demo/settings/registry-access-management")
+        assert (access["enabled"], len(access["custom_registries"])) == (True, 1)
+        actions = {event["action"] for event in get("/v2/auditlogs/demo?page_size=100")["logs"]}
+        assert {"org.create", "org.member.add", "org.member.invite.send", "org.settings.update"} <= actions
+        assert {"org.team.create", "org.team.grant", "repo.create", "repo.tag.push"} <= actions
+        assert [token["token_label"] for token in get("/v2/access-tokens")["results"]] == ["laptop"]
+        assert get("/v2/namespaces/demo/repositories/hello/tags")["count"] == 5
+        assert get("/v2/namespaces/demo/repositories/secret/tags")["count"] == 1
+        assert get("/v2/namespaces/demo-publisher/repositories/base/tags")["count"] == 1
+        [badge] = get("/v2/auditlogs/demo-publisher?action=user.badge.change")["logs"]
+        assert badge["data"]["badge"] == "verified_publisher"
+
+        half = log_in("demo-elena", seeded["passwords"]["demo-elena"])
+        assert (half.status_code, "login_2fa_token" in half.json()) == (401, True)
+        for token in seeded["access_tokens"]:
+            assert log_in(token["user"], token["secret"]).status_code == 200
+            private = client.get("/v2/namespaces/demo/repositories/secret/tags")
+            assert private.status_code == (404 if token["scope"] == "repo:public_read" else 200)
 
 
 def test_a_wrong_setting_stops_every_command(command: Command) -> None:
@@ -292,6 +373,26 @@ def execute(settings: Settings, statement: str) -> None:
         await connection.close()
 
     asyncio.run(run())
+
+
+def all_rows(settings: Settings) -> dict[str, list[str]]:
+    """The rows of every table, each as text."""
+    if settings.is_sqlite:
+        with sqlite3.connect(settings.sqlite_path) as connection:
+            tables = connection.execute("select name from pragma_table_list where schema = 'main' and name not like 'sqlite%'").fetchall()
+            found = {name: connection.execute(f"select * from {name}").fetchall() for (name,) in tables}
+        connection.close()
+    else:
+
+        async def run() -> dict[str, list[Any]]:
+            connection = await asyncpg.connect(settings.database_url)
+            tables = await connection.fetch("select tablename from pg_tables where schemaname = 'public'")
+            rows = {name: await connection.fetch(f"select * from {name}") for (name,) in tables}
+            await connection.close()
+            return rows
+
+        found = asyncio.run(run())
+    return {name: sorted(map(repr, rows)) for name, rows in found.items()}
 
 
 def a_blob(settings: Settings) -> Path:

@@ -9,7 +9,9 @@ from cyclopts import Parameter
 from homeport.cli.output import note, show
 from homeport.cli.running import Data, Json, run
 from homeport.cli.serve import set_up
-from homeport.core import demo, integrity
+from homeport.core import integrity
+from homeport.core.demo import data as demo
+from homeport.core.demo import seeding
 from homeport.core.integrity import Finding
 from homeport.core.services import Services
 from homeport.core.setup import ADMIN, Prepared
@@ -25,12 +27,19 @@ def migrate(*, data: Data = None, json: Json = False) -> None:
 
 
 def seed(*, data: Data = None, json: Json = False) -> None:
-    """Make a demo organization with teams, members, repositories and small real images; safe to repeat."""
+    """Make a demo organization with members, teams, settings, invites, access tokens and small real images; safe to
+    repeat.
+    """
     done = asyncio.run(set_up(load(data=data)))
     _show_password(done.prepared)
-    seeded = run(data, demo.seed)
+    seeded = run(data, seeding.seed)
     lines = [f"organization {demo.ORGANIZATION}: {len(seeded.tags)} tags, {seeded.new_tags} of them new"]
     lines += [f"  password of {name}: {password}" for name, password in seeded.passwords.items()]
+    lines += [f"  second factor of {name}: {secret}" for name, secret in seeded.second_factors.items()]
+    lines += [
+        f"  access token of {token.user}, {token.label} ({token.scope}): {token.secret}"
+        for token in seeded.access_tokens
+    ]
     lines += ["tags:", *(f"  {tag}" for tag in seeded.tags)]
     show(seeded, "\n".join(lines), json=json)
 
