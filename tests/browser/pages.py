@@ -1,13 +1,17 @@
 """The pages for people, as a browser shows them: whole on a phone, by keyboard, without anything from elsewhere."""
 
+import re
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
+import anyio.from_thread
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.home import running_server
+from homeport.storage.db.records import OrganizationRole
+from tests.api.hub.logins import enrolled
+from tests.home import PASSWORD, Home, User, running_server, settings_of, unique
+from tests.inviting import Inviting, an_address, expire, link_in
 
 # Without the last ones Chromium asks for things at other hosts as soon as it starts.
 FLAGS = [
@@ -20,12 +24,24 @@ FLAGS = [
     "--disable-sync",
 ]
 WIDTHS = (320, 768, 1500)
+PHONE, DESK = WIDTHS[0], WIDTHS[-1]
+
+# Of a page whose status says that something is wrong, which is no fault of the page.
+STATUS_COMPLAINT = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d .*")
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_server(tmp_path_factory.mktemp("browser") / "hub") as found:
+def home(tmp_path_factory: pytest.TempPathFactory, portal: anyio.from_thread.BlockingPortal) -> Iterator[Home]:
+    data = tmp_path_factory.mktemp("browser") / "hub"
+    with running_server(data) as url:
+        found = Home(url, settings_of(data), portal)
         yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def url(home: Home) -> str:
+    return home.url
 
 
 @pytest.fixture(scope="module")
@@ -49,16 +65,26 @@ class Watched:
         page.on("console", lambda message: self.complaints.append(message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
+    def is_fine(self, url: str, title: str) -> None:
+        """Check what holds for every page of the site at `url`; `title` is what its heading says."""
+        width = self.page.evaluate("window.innerWidth")
+        assert self.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert self.page.locator("h1").all_inner_texts() == [title]
+        assert title in self.page.title()
+        assert [request for request in self.asked if not request.startswith(f"{url}/")] == []
+        assert [text for text in self.complaints if not STATUS_COMPLAINT.fullmatch(text)] == []
+
 
 @pytest.fixture
 def watched(browser: Browser) -> Iterator[Watched]:
     page = browser.new_page()
+    page.set_default_timeout(5_000)
     yield Watched(page)
     page.close()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_reference_fits_and_asks_for_nothing_else(watched: Watched, url: str, width: int, tmp_path: Path) -> None:
+def test_the_reference_fits_and_asks_for_nothing_else(watched: Watched, url: str, width: int) -> None:
     page = watched.page
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(f"{url}/reference")
@@ -81,3 +107,156 @@ def test_the_reference_is_walked_by_keyboard(watched: Watched, url: str) -> None
     page.keyboard.press("Enter")
     assert answer.get_attribute("open") is not None
     assert answer.get_by_text("results").is_visible()
+
+
+# Invites
+
+
+@pytest.fixture
+def acme(home: Home) -> Inviting:
+    return Inviting.of(home)
+
+
+def link_to(home: Home, address: str) -> str:
+    """The link in the newest mail to an address, as the site administrator finds it in the outbox."""
+    admin = home.hub(home.admin)
+    mail = next(mail for mail in admin.get("/v2/mails").json()["results"] if mail["recipient"] == address)
+    return link_in(admin.get(f"/v2/mails/{mail['id']}").json()["body"]).url
+
+
+def members_of(acme: Inviting) -> dict[str, str]:
+    found = acme.client.get(f"/v2/orgs/{acme.organization}/members").json()["results"]
+    return {member["username"]: member["role"] for member in found}
+
+
+def open_invite(watched: Watched, acme: Inviting, address: str, width: int) -> Page:
+    page = watched.page
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(link_to(acme.home, address))
+    watched.is_fine(acme.home.url, f"Join {acme.organization}")
+    return page
+
+
+def sign_in(page: Page, user: User, *, password: str = "", code: str = "") -> None:
+    page.get_by_label("User name").fill(user.name)
+    page.get_by_label("Password").fill(password or user.password)
+    page.get_by_label("Code").fill(code)
+    page.get_by_role("button", name="Sign in and accept").click()
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_a_person_signs_up_by_the_link_of_an_invite(watched: Watched, acme: Inviting, width: int) -> None:
+    address, name, team = an_address(), unique("newcomer"), acme.team()
+    acme.invite(address, role="editor", team=team)
+    page = open_invite(watched, acme, address, width)
+    for word in (address, team, "editor", acme.owner.name):
+        assert page.get_by_text(word).first.is_visible()
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Full name").fill("Nora Newcomer")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Make an account and accept").click()
+    watched.is_fine(acme.home.url, f"Welcome to {acme.organization}")
+    assert page.get_by_text(f"--username {name}").is_visible()
+    assert members_of(acme)[name] == "Editor"
+    assert acme.home.hub(User(name)).get("/v2/access-tokens").status_code == 200
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_a_user_signs_in_with_a_code_and_accepts(watched: Watched, acme: Inviting, width: int) -> None:
+    account = enrolled(acme.home)
+    acme.invite(account.user.name)
+    page = open_invite(watched, acme, f"{account.user.name}@example.com", width)
+    sign_in(page, account.user)
+    watched.is_fine(acme.home.url, f"Join {acme.organization}")
+    assert page.locator("#code-wrong").is_visible()
+    assert page.locator(":focus").get_attribute("name") == "password"
+    assert page.get_by_label("User name").input_value() == account.user.name
+    sign_in(page, account.user, code=account.code)
+    watched.is_fine(acme.home.url, f"Welcome to {acme.organization}")
+    assert members_of(acme)[account.user.name] == "Member"
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_a_person_declines(watched: Watched, acme: Inviting, width: int) -> None:
+    address = an_address()
+    acme.invite(address)
+    page = open_invite(watched, acme, address, width)
+    page.get_by_role("button", name="Decline").click()
+    watched.is_fine(acme.home.url, "Invite declined")
+    assert acme.pending() == []
+    assert list(members_of(acme)) == [acme.owner.name]
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_after_a_wrong_password_the_field_to_mend_is_at_hand(watched: Watched, acme: Inviting, width: int) -> None:
+    user = acme.home.user()
+    acme.invite(user.name)
+    page = open_invite(watched, acme, f"{user.name}@example.com", width)
+    sign_in(page, user, password="a wrong password")
+    watched.is_fine(acme.home.url, f"Join {acme.organization}")
+    assert page.title().startswith("Error: ")
+    alert = page.get_by_role("alert")
+    assert alert.inner_text() == "The user name, the password or the code is wrong."
+    focused = page.locator(":focus")
+    assert (focused.get_attribute("name"), focused.input_value()) == ("password", "")
+    assert alert.get_attribute("id") in (focused.get_attribute("aria-describedby") or "").split()
+    for element in (alert, focused):
+        box = element.bounding_box()
+        assert box is not None
+        assert 0 <= box["y"] <= 800 - box["height"]
+    assert user.name not in members_of(acme)
+    # The user name stands there still, so the rest goes by keyboard.
+    page.keyboard.type(user.password)
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    watched.is_fine(acme.home.url, f"Welcome to {acme.organization}")
+    assert members_of(acme)[user.name] == "Member"
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_a_name_that_cannot_be_is_said_at_its_field(watched: Watched, acme: Inviting, width: int) -> None:
+    address = an_address()
+    acme.invite(address)
+    page = open_invite(watched, acme, address, width)
+    page.get_by_label("User name").fill("No Name")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Make an account and accept").click()
+    watched.is_fine(acme.home.url, f"Join {acme.organization}")
+    focused = page.locator(":focus")
+    assert (focused.get_attribute("name"), focused.get_attribute("aria-invalid")) == ("username", "true")
+    assert page.locator("#username-wrong").is_visible()
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_a_link_that_works_no_more_says_why(watched: Watched, acme: Inviting, width: int) -> None:
+    page, address = watched.page, an_address()
+    invite = acme.invite(address)
+    link = link_to(acme.home, address)
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{link}x")
+    watched.is_fine(acme.home.url, "Invite not found")
+    expire(acme.home, invite["id"])
+    page.goto(link)
+    watched.is_fine(acme.home.url, "This invite has expired")
+
+    user = acme.home.user()
+    acme.invite(user.name)
+    link = link_to(acme.home, f"{user.name}@example.com")
+    page.goto(link)
+    sign_in(page, user)
+    page.goto(link)
+    watched.is_fine(acme.home.url, "This invite has been used")
+    assert acme.role_of(user.name) is OrganizationRole.MEMBER
+
+
+def test_the_page_of_an_invite_is_walked_by_keyboard(watched: Watched, acme: Inviting) -> None:
+    address = an_address()
+    acme.invite(address)
+    page = open_invite(watched, acme, address, PHONE)
+    walked = []
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        walked.append(focused.get_attribute("name") or focused.inner_text())
+        assert focused.evaluate("element => getComputedStyle(element).outlineStyle") != "none"
+    assert walked == ["username", "full_name", "password", "Make an account and accept", "Decline"]

@@ -379,7 +379,9 @@ def all_rows(settings: Settings) -> dict[str, list[str]]:
     """The rows of every table, each as text."""
     if settings.is_sqlite:
         with sqlite3.connect(settings.sqlite_path) as connection:
-            tables = connection.execute("select name from pragma_table_list where schema = 'main' and name not like 'sqlite%'").fetchall()
+            tables = connection.execute(
+                "select name from pragma_table_list where schema = 'main' and name not like 'sqlite%'"
+            ).fetchall()
             found = {name: connection.execute(f"select * from {name}").fetchall() for (name,) in tables}
         connection.close()
     else:

@@ -140,6 +140,7 @@ async def _form_page(services: Services, invite_id: str, form: Form, error: Home
     """
     async with services.db.read() as tx:
         opened = await invites.open_link(tx, id_=invite_id, secret=form["token"])
+    field_errors = _field_errors(error)
     return page(
         "invite.html",
         status_of(error) if error else 200,
@@ -152,7 +153,8 @@ async def _form_page(services: Services, invite_id: str, form: Form, error: Home
         username=form.get("username", ""),
         full_name=form.get("full_name", ""),
         error=_explained(error) if error else "",
-        field_errors=_field_errors(error),
+        field_errors=field_errors,
+        first_to_mend=_first_to_mend(field_errors) if error else "",
     )
 
 
@@ -175,6 +177,11 @@ def _field_errors(error: HomeportError | None) -> Mapping[str, str]:
     if isinstance(error, SecondFactorRequired):
         return {"code": "The code is missing."}
     return {}
+
+
+def _first_to_mend(field_errors: Mapping[str, str]) -> str:
+    """The first field that has to be filled in anew; a password always has to."""
+    return next((name for name in ("username", "full_name") if name in field_errors), "password")
 
 
 def _joined(services: Services, request: Request, invite: Invite, name: str) -> Response:
