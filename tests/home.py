@@ -115,14 +115,19 @@ class Home:
 
     # Arranging
 
-    def user(self, word: str = "user", *, password: str = PASSWORD) -> User:
+    def user(self, word: str = "user", *, password: str = PASSWORD, is_site_admin: bool = False) -> User:
         name = unique(word)
 
         async def verb(services: Services) -> None:
             password_hash = await accounts.hash_new_password(password)
             async with services.db.write() as tx:
                 await accounts.create_user(
-                    tx, actor=OPERATOR, name=name, email=f"{name}@example.com", password_hash=password_hash
+                    tx,
+                    actor=OPERATOR,
+                    name=name,
+                    email=f"{name}@example.com",
+                    password_hash=password_hash,
+                    is_site_admin=is_site_admin,
                 )
 
         self.run(verb)

@@ -37,7 +37,7 @@ from homeport.storage.db.engine import open_database
 
 log = structlog.get_logger()
 
-_OWN_PATHS = ("/healthz", "/readyz")
+OWN_PATHS = ("/healthz", "/readyz")
 _TOKEN_PATHS = ("/token", "/token/")
 
 
@@ -89,7 +89,7 @@ def create_app(services: Services) -> Application:
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        if path in _OWN_PATHS:
+        if path in OWN_PATHS:
             await health(services, scope, send)
         elif path.startswith("/v2/") and path[4:].partition("/")[0] in RESERVED_NAMES:
             await hub(scope, receive, send)

@@ -1,0 +1,556 @@
+"""The access matrix: every route of every door x who asks x public or private. A new route has to enter it.
+
+`MATRIX` is data: a row says what a request is, who is let in, and what they get. Whoever is not let in gets what the
+row's rule says, by what they are; and nothing has changed then.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from homeport import app
+from homeport.api.hub import documents
+from homeport.api.registry.app import ROUTES as REGISTRY_ROUTES
+from homeport.storage.db.records import OrganizationRole
+from homeport.web.app import ROUTES as WEB_ROUTES
+from tests.api.scene import OUTSIDERS, ROLES, SCOPES, SHUT_OUT, TEAMS, WHO, Caller, Place, Scene
+from tests.home import OCI_MANIFEST, PASSWORD, Home, digest_of, push_blob, put_manifest, unique
+from tests.inviting import age, an_address, last_link, run, value
+
+TOKEN_REFUSED = "token issued from personal access token is not allowed"
+
+# Who is let in
+
+EVERYBODY = frozenset(WHO)
+KNOWN = EVERYBODY - {"anonymous", *SHUT_OUT}
+PASSWORDS = KNOWN - SCOPES.keys()
+SITE = frozenset({"site administrator"})
+OWNERS = SITE | {"owner"}
+MEMBERS = OWNERS | ROLES.keys() | TEAMS.keys()
+DELETERS = OWNERS | {"editor", "team admin", "token: admin"}
+PUSHERS = DELETERS | {"team writer", "collaborator", "token: write"}
+PULLERS = PUSHERS | {"team reader", "token: read"}
+
+
+class Rule(NamedTuple):
+    """Who is let in, and what keeps out the others: nobody, users who have nothing to do with the organization,
+    users who have, and the owner's personal access tokens.
+
+    `public` are those who are let in where the repository is public. With `is_key_elsewhere` no bearer token is looked
+    at: whoever asks gets the same.
+    """
+
+    allowed: frozenset[str]
+    nobody: int = 401
+    outsiders: int = 403
+    members: int = 403
+    tokens: int = 403
+    public: frozenset[str] | None = None
+    is_key_elsewhere: bool = False
+
+    def denied(self, who: str, *, is_private: bool) -> int | None:
+        """The status that keeps somebody out; none for who is let in."""
+        if self.is_key_elsewhere:
+            return None
+        if who in SHUT_OUT:
+            return 401
+        if who in (self.allowed if is_private or self.public is None else self.public):
+            return None
+        if who == "anonymous":
+            return self.nobody
+        if who in SCOPES:
+            return self.tokens
+        return self.outsiders if who in OUTSIDERS else self.members
+
+
+def challenging(allowed: frozenset[str], public: frozenset[str] | None = None) -> Rule:
+    """The registry's way to refuse: another token might do."""
+    return Rule(allowed, nobody=401, outsiders=401, members=401, tokens=401, public=public)
+
+
+OPEN = Rule(EVERYBODY, is_key_elsewhere=True)
+OWN = Rule(PASSWORDS)
+READ = Rule(MEMBERS | SCOPES.keys())
+MANAGE = Rule(OWNERS)
+MANAGE_INVITE = Rule(OWNERS, outsiders=404)
+INVITED = Rule(frozenset({"invitee"}), outsiders=404, members=404)
+RUN_SITE = Rule(SITE)
+SEE = Rule(PULLERS, nobody=404, outsiders=404, members=404, tokens=404, public=KNOWN | {"anonymous"})
+PULL = challenging(PULLERS, public=KNOWN | {"anonymous"})
+PUSH = challenging(PUSHERS)
+DELETE = challenging(DELETERS)
+SIGNED_IN = challenging(KNOWN)
+NEVER = challenging(frozenset())
+WITHOUT_BEARER = challenging(frozenset({"anonymous"}))
+
+
+# What a request needs to be there, made for it: values for its path and its body
+
+
+def own_log(place: Place, caller: Caller) -> dict[str, str]:
+    return {"account": place.owner.name}
+
+
+def a_token(place: Place, caller: Caller) -> dict[str, str]:
+    return {"uuid": place.home.access_token(caller.user)[0].uuid}
+
+
+def no_second_factor(place: Place, caller: Caller) -> dict[str, str]:
+    account = "(select id from accounts where name = :name)"
+    run(place.home, f"delete from second_factors where account_id = {account}", name=caller.user.name)
+    return {}
+
+
+def a_domain(place: Place, caller: Caller) -> dict[str, str]:
+    domain = f"{unique('domain')}.example"
+    added = place.hub.post(f"/v2/orgs/{place.organization}/domains", json={"domain": domain})
+    assert added.status_code == 201, added.text
+    return {"domain": domain}
+
+
+def an_invite(place: Place, caller: Caller, invitee: str = "") -> dict[str, str]:
+    address = invitee or an_address()
+    body = {"org": place.organization, "invitees": [address]}
+    answer = place.hub.post("/v2/invites/bulk", json=body)
+    assert answer.status_code == 202, answer.text
+    invite = answer.json()["invitees"][0]["invite"]["id"]
+    if invitee:
+        return {"invite_id": invite}
+    return {"invite_id": invite, "secret": last_link(place.home, address).token}
+
+
+def an_own_invite(place: Place, caller: Caller) -> dict[str, str]:
+    """The one invite of the place's invitee."""
+    place.forget_invitee()
+    return an_invite(place, caller, place.invitee.name)
+
+
+def an_old_invite(place: Place, caller: Caller) -> dict[str, str]:
+    """One that may be sent again."""
+    values = an_invite(place, caller)
+    age(place.home, values["invite_id"], seconds=61)
+    return values
+
+
+def a_mail(place: Place, caller: Caller) -> dict[str, str]:
+    an_invite(place, caller)
+    return {"mail_id": str(value(place.home, int, "select max(id) from mails"))}
+
+
+def a_group(place: Place, caller: Caller) -> dict[str, str]:
+    name = unique("team")
+    made = place.hub.post(f"/v2/orgs/{place.organization}/groups", json={"name": name})
+    assert made.status_code == 201, made.text
+    return {"group_name": name}
+
+
+def a_group_member(place: Place, caller: Caller) -> dict[str, str]:
+    values = {**a_group(place, caller), "username": place.home.user().name}
+    url = f"/v2/orgs/{place.organization}/groups/{values['group_name']}/members"
+    assert place.hub.post(url, json={"member": values["username"]}).status_code == 200
+    return values
+
+
+def a_tag(place: Place, caller: Caller) -> dict[str, str]:
+    tag = unique("doomed")
+    assert put_manifest(place.registry, place.repository, tag, place.manifest.encode()).status_code == 201
+    return {"reference": tag}
+
+
+def a_blob(place: Place, caller: Caller) -> dict[str, str]:
+    return {"digest": push_blob(place.registry, place.repository, unique("blob").encode())}
+
+
+def by_digest(place: Place, caller: Caller) -> dict[str, str]:
+    return {"reference": place.values["subject"]}
+
+
+def a_new_tag(place: Place, caller: Caller) -> dict[str, str]:
+    return {"reference": unique("new")}
+
+
+def an_upload(place: Place, caller: Caller) -> dict[str, str]:
+    """The caller's own, where they can have one."""
+    begun = caller.registry.post(f"/v2/{place.repository}/blobs/uploads/")
+    if begun.status_code != 202:
+        begun = place.registry.post(f"/v2/{place.repository}/blobs/uploads/")
+    location = begun.headers["location"].partition("?")[0]
+    return {"upload": location.rpartition("/")[2], "content_digest": digest_of(b"content")}
+
+
+Fresh = Callable[[Place, Caller], dict[str, str]]
+
+
+class Row(NamedTuple):
+    """A request, who is let in, and the status that they get.
+
+    `{words}` in path, query and body stand for values of a place, and for those that `fresh` makes for each caller.
+    """
+
+    method: str
+    path: str
+    rule: Rule
+    success: int = 200
+    body: Any = None
+    fresh: Fresh | None = None
+    query: str = ""
+    media_type: str = ""
+    note: str = ""
+
+    @property
+    def route(self) -> tuple[str, str]:
+        return self.method, self.path
+
+    @property
+    def is_registry(self) -> bool:
+        return self.path == "/v2/" or self.path.startswith(("/v2/{repo}", "/v2/_", "/token"))
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.method, self.path, self.note)))
+
+
+def filled(template: Any, values: dict[str, str]) -> Any:
+    if isinstance(template, str):
+        return template.format(**values)
+    if isinstance(template, dict):
+        return {key: filled(item, values) for key, item in template.items()}
+    if isinstance(template, list):
+        return [filled(item, values) for item in template]
+    return template
+
+
+ACCESS = {
+    "enabled": False,
+    "standard_registries": [{"id": "DockerHub", "allowed": True}],
+    "custom_registries": [],
+}
+IMAGES = {"restricted_images": {"enabled": False, "allow_official_images": True, "allow_verified_publishers": True}}
+FACTOR = {"password": PASSWORD, "code": "000000"}
+FORM = "application/x-www-form-urlencoded"
+
+HUB = [
+    # Who logs in says who they are in the body.
+    Row("POST", "/v2/auth/token", OPEN, body={"identifier": "{owner}", "secret": "{owner_token}"}),
+    Row("POST", "/v2/users/login", OPEN, body={"username": "{owner}", "password": "{owner_token}"}),
+    Row("GET", "/v2/users/login", OPEN, body={"username": "{owner}", "password": "{owner_token}"}),
+    Row("POST", "/v2/users/2fa-login", OPEN, 401, body={"login_2fa_token": "none", "code": "000000"}),
+    Row("GET", "/openapi.json", OPEN),
+    Row("GET", "/reference", OPEN),
+    Row("GET", "/v2/user/2fa", OWN),
+    Row("POST", "/v2/user/2fa", OWN, body={"password": PASSWORD}, fresh=no_second_factor),
+    Row("DELETE", "/v2/user/2fa", OWN, 409, body=FACTOR, fresh=no_second_factor),
+    Row("POST", "/v2/user/2fa/confirm", OWN, 409, body={"code": "000000"}, fresh=no_second_factor),
+    Row("POST", "/v2/user/2fa/disable", OWN, 409, body=FACTOR, fresh=no_second_factor),
+    Row("POST", "/v2/user/2fa/recovery-codes", OWN, 409, body=FACTOR, fresh=no_second_factor),
+    *(
+        row
+        for path in ("/v2/access-tokens", "/v2/api_tokens")
+        for row in (
+            Row("GET", path, OWN),
+            Row("POST", path, OWN, 201, body={"token_label": "new", "scopes": ["repo:read"]}),
+            Row("GET", f"{path}/{{uuid}}", OWN, fresh=a_token),
+            Row("PATCH", f"{path}/{{uuid}}", OWN, body={"token_label": "other"}, fresh=a_token),
+            Row("DELETE", f"{path}/{{uuid}}", OWN, 202, fresh=a_token),
+        )
+    ),
+    Row("GET", "/v2/auditlogs/{account}", MANAGE),
+    Row("GET", "/v2/auditlogs/{account}/actions", MANAGE),
+    Row("GET", "/v2/auditlogs/{account}", MANAGE, fresh=own_log, note="of a user"),
+    Row("GET", "/v2/auditlogs/{account}/actions", MANAGE, fresh=own_log, note="of a user"),
+    Row("GET", "/v2/orgs/{name}/settings", MANAGE),
+    Row("PUT", "/v2/orgs/{name}/settings", MANAGE, body=IMAGES),
+    Row("GET", "/v2/orgs/{name}/settings/registry-access-management", MANAGE),
+    Row("PUT", "/v2/orgs/{name}/settings/registry-access-management", MANAGE, body=ACCESS),
+    Row("GET", "/v2/orgs/{name}/settings/policies", MANAGE),
+    Row("PATCH", "/v2/orgs/{name}/settings/policies", MANAGE, body={"insights": True}),
+    Row("GET", "/v2/orgs/{name}/domains", MANAGE),
+    Row("POST", "/v2/orgs/{name}/domains", MANAGE, 201, body={"domain": "new.example"}),
+    Row("DELETE", "/v2/orgs/{name}/domains/{domain}", MANAGE, 204, fresh=a_domain),
+    Row("POST", "/v2/orgs/{name}/domains/{domain}/verify", RUN_SITE, fresh=a_domain),
+    Row("PUT", "/v2/namespaces/{namespace}/badge", RUN_SITE, body={"badge": "open_source"}),
+    *(
+        row
+        for path in (
+            "/v2/namespaces/{namespace}/repositories/{repository}",
+            "/v2/repositories/{namespace}/{repository}",
+        )
+        for method in ("GET", "HEAD")
+        for row in (Row(method, f"{path}/tags", SEE), Row(method, f"{path}/tags/{{tag}}", SEE))
+    ),
+    Row("GET", "/v2/repositories/{namespace}/{repository}/tags/{tag}/images", SEE),
+    Row("GET", "/v2/orgs/{org_name}/members", READ),
+    Row("GET", "/v2/orgs/{org_name}/members/export", MANAGE),
+    Row("PUT", "/v2/orgs/{org_name}/members/{username}", MANAGE, body={"role": "editor"}, fresh=a_group_member),
+    Row("DELETE", "/v2/orgs/{org_name}/members/{username}", MANAGE, 204, fresh=a_group_member),
+    Row("GET", "/v2/orgs/{org_name}/groups", READ),
+    Row("POST", "/v2/orgs/{org_name}/groups", MANAGE, 201, body={"name": "{new}"}),
+    Row("GET", "/v2/orgs/{org_name}/groups/{group_name}", READ, fresh=a_group),
+    Row("PUT", "/v2/orgs/{org_name}/groups/{group_name}", MANAGE, body={"name": "{new}"}, fresh=a_group),
+    Row("PATCH", "/v2/orgs/{org_name}/groups/{group_name}", MANAGE, body={"description": "New"}, fresh=a_group),
+    Row("DELETE", "/v2/orgs/{org_name}/groups/{group_name}", MANAGE, 204, fresh=a_group),
+    Row("GET", "/v2/orgs/{org_name}/groups/{group_name}/members", READ, fresh=a_group),
+    Row(
+        *("POST", "/v2/orgs/{org_name}/groups/{group_name}/members", MANAGE),
+        body={"member": "{owner}"},
+        fresh=a_group,
+    ),
+    Row(
+        *("DELETE", "/v2/orgs/{org_name}/groups/{group_name}/members/{username}", MANAGE, 204),
+        fresh=a_group_member,
+    ),
+    Row("GET", "/v2/orgs/{org_name}/invites", MANAGE),
+    Row("POST", "/v2/invites/bulk", MANAGE, 202, body={"org": "{org_name}", "invitees": ["{new}@example.com"]}),
+    Row("DELETE", "/v2/invites/{invite_id}", MANAGE_INVITE, 204, fresh=an_invite),
+    Row("PATCH", "/v2/invites/{invite_id}/resend", MANAGE_INVITE, 204, fresh=an_old_invite),
+    Row("GET", "/v2/user/invites", OWN),
+    Row("POST", "/v2/invites/{invite_id}/accept", INVITED, 204, fresh=an_own_invite),
+    Row("POST", "/v2/invites/{invite_id}/decline", INVITED, 204, fresh=an_own_invite),
+    Row("GET", "/v2/mails", RUN_SITE),
+    Row("GET", "/v2/mails/{mail_id}", RUN_SITE, fresh=a_mail),
+]
+
+REGISTRY_PATHS = {
+    "manifests": "/v2/{repo}/manifests/{reference}",
+    "blobs": "/v2/{repo}/blobs/{digest}",
+    "uploads": "/v2/{repo}/blobs/uploads/",
+    "upload": "/v2/{repo}/blobs/uploads/{upload}",
+    "tags": "/v2/{repo}/tags/list",
+    "referrers": "/v2/{repo}/referrers/{subject}",
+}
+
+REGISTRY = [
+    *(
+        Row(method, REGISTRY_PATHS[kind], PULL)
+        for kind in ("manifests", "blobs", "tags", "referrers")
+        for method in ("GET", "HEAD")
+    ),
+    Row("GET", REGISTRY_PATHS["manifests"], PULL, fresh=by_digest, note="by digest"),
+    Row(
+        *("PUT", REGISTRY_PATHS["manifests"], PUSH, 201),
+        body="{manifest}",
+        media_type=OCI_MANIFEST,
+        fresh=a_new_tag,
+    ),
+    Row("DELETE", REGISTRY_PATHS["manifests"], DELETE, 202, fresh=a_tag),
+    Row("DELETE", REGISTRY_PATHS["blobs"], DELETE, 202, fresh=a_blob),
+    Row("POST", REGISTRY_PATHS["uploads"], PUSH, 202),
+    Row("GET", REGISTRY_PATHS["upload"], PUSH, 204, fresh=an_upload),
+    Row("HEAD", REGISTRY_PATHS["upload"], PUSH, 204, fresh=an_upload),
+    Row("PATCH", REGISTRY_PATHS["upload"], PUSH, 202, body="content", fresh=an_upload),
+    Row("PUT", REGISTRY_PATHS["upload"], PUSH, 201, body="content", query="?digest={content_digest}", fresh=an_upload),
+    Row("DELETE", REGISTRY_PATHS["upload"], PUSH, 204, fresh=an_upload),
+    Row("GET", "/v2/", SIGNED_IN),
+    Row("HEAD", "/v2/", SIGNED_IN),
+    Row("GET", "/v2/_catalog", NEVER),
+    # What it grants whom shows in all the rows above. It takes passwords and secrets, no bearer tokens.
+    Row("GET", "/token", WITHOUT_BEARER),
+    Row("HEAD", "/token", WITHOUT_BEARER),
+    Row(
+        *("POST", "/token", OPEN),
+        body="grant_type=password&username={owner}&password={owner_token}",
+        media_type=FORM,
+    ),
+]
+
+# Here the secret of the link is the key.
+WEB = [
+    Row("GET", "/invites/{invite_id}", OPEN, query="?token={secret}", fresh=an_invite),
+    Row("HEAD", "/invites/{invite_id}", OPEN, query="?token={secret}", fresh=an_invite),
+    Row("POST", "/invites/{invite_id}/decline", OPEN, body="token={secret}", media_type=FORM, fresh=an_invite),
+    Row(
+        *("POST", "/invites/{invite_id}/accept", OPEN, 403),
+        body="token={secret}&username={owner}&password={owner_token}",
+        media_type=FORM,
+        fresh=an_invite,
+    ),
+    Row(
+        *("POST", "/invites/{invite_id}/join", OPEN, 400),
+        body="token={secret}&username={new}&password=short",
+        media_type=FORM,
+        fresh=an_invite,
+    ),
+]
+
+HEALTH = [Row(method, path, OPEN) for path in app.OWN_PATHS for method in ("GET", "HEAD")]
+
+MATRIX = [*HUB, *REGISTRY, *WEB, *HEALTH]
+
+
+def routes_of_the_code(home: Home) -> Iterator[tuple[str, str]]:
+    for path, operations in home.anonymous.get("/openapi.json").json()["paths"].items():
+        yield from ((method.upper(), path) for method in operations if method != "parameters")
+    for handler in documents.handlers:
+        yield from (("GET", path) for path in handler.paths)
+    for kind, method in REGISTRY_ROUTES:
+        yield method, REGISTRY_PATHS[kind]
+    for pattern, methods in WEB_ROUTES:
+        path = pattern.pattern.replace("([^/]+)", "{invite_id}").removesuffix("/?")
+        yield from ((method, path) for method in methods)
+    for path in app.OWN_PATHS:
+        yield from (("GET", path), ("HEAD", path))
+    # What the registry answers outside of its table.
+    yield from (("GET", "/v2/"), ("HEAD", "/v2/"), ("GET", "/v2/_catalog"))
+    yield from (("GET", "/token"), ("HEAD", "/token"), ("POST", "/token"))
+
+
+def test_every_route_has_a_row_and_every_row_a_route(home: Home) -> None:
+    assert {row.route for row in MATRIX} == set(routes_of_the_code(home))
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["private", "public"])
+def scene(request: pytest.FixtureRequest, home: Home) -> Scene:
+    return Scene(home, is_private=request.param)
+
+
+def ask(row: Row, caller: Caller, values: dict[str, str]) -> httpx.Response:
+    client = caller.registry if row.is_registry else caller.hub
+    body = filled(row.body, values)
+    content = {"content": body} if isinstance(body, str) else {"json": body} if body is not None else {}
+    headers = {"content-type": row.media_type} if row.media_type else {}
+    return client.request(row.method, filled(row.path + row.query, values), headers=headers, **content)
+
+
+def values_for(row: Row, place: Place, caller: Caller) -> dict[str, str]:
+    fresh = row.fresh(place, caller) if row.fresh else {}
+    return {**place.values, "new": unique("new"), **fresh}
+
+
+def told(answer: httpx.Response) -> str:
+    """A status, with what is wrong in how it is said."""
+    problems = []
+    is_api = answer.request.url.path.startswith("/v2/")
+    if answer.status_code == 404 and answer.request.method != "HEAD" and "not found" not in answer.text.lower():
+        problems.append("does not say that it is not found")
+    if answer.status_code == 401 and is_api and "www-authenticate" not in answer.headers:
+        problems.append("does not challenge")
+    return " ".join([str(answer.status_code), *problems])
+
+
+@pytest.mark.parametrize("row", MATRIX, ids=str)
+def test_who_gets_what(scene: Scene, row: Row) -> None:
+    expected = {who: row.rule.denied(who, is_private=scene.is_private) for who in WHO}
+    answers = {}
+    values = values_for(row, scene.here, scene.here.caller)
+    before = scene.snapshot()
+    for who, status in expected.items():
+        if status is not None:
+            answers[who] = ask(row, scene.callers[who], values)
+    assert scene.snapshot() == before, "somebody who was not let in has changed something"
+    for who, status in expected.items():
+        if status is None:
+            answers[who] = ask(row, scene.callers[who], values_for(row, scene.here, scene.callers[who]))
+    scene.here.forget_invitee()
+    assert {who: told(answers[who]) for who in WHO} == {who: str(expected[who] or row.success) for who in WHO}
+    refused = {who for who in SCOPES if expected[who] == 403}
+    assert {who for who in SCOPES if TOKEN_REFUSED in answers[who].text} == refused
+
+
+ORGANIZATIONS = ("name", "org_name", "account", "namespace")
+
+
+def names_organization(row: Row) -> bool:
+    return any(f"{{{key}}}" in f"{row.path} {row.body}" for key in ORGANIZATIONS) and not row.note
+
+
+@pytest.mark.parametrize("row", [row for row in MATRIX if names_organization(row)], ids=str)
+def test_an_unknown_organization_is_not_found(scene: Scene, row: Row) -> None:
+    values = {**values_for(row, scene.here, scene.here.caller), **dict.fromkeys(ORGANIZATIONS, unique("nowhere"))}
+    answers = {who: told(ask(row, caller, values)) for who, caller in scene.callers.items()}
+    # What the site's administrators do, nobody else hears anything of.
+    told_so = SITE if row.rule is RUN_SITE else KNOWN | ({"anonymous"} if row.rule is SEE else set())
+    assert {who for who, answer in answers.items() if answer == "404"} == told_so
+    assert {answer for who, answer in answers.items() if who not in KNOWN | told_so} == {"401"}
+
+
+# Two ids in one path: the child has to be the parent's.
+
+CHILDREN = ("group_name", "username", "domain", "tag", "reference", "digest", "upload", "uuid", "invite_id")
+
+# What a path may name although its parent has it not: a tag that is new.
+NAMES_SOMETHING_NEW = [("PUT", REGISTRY_PATHS["manifests"])]
+
+
+def foreign_children() -> Iterator[tuple[Row, str]]:
+    for row in MATRIX:
+        if row.route not in NAMES_SOMETHING_NEW:
+            yield from ((row, child) for child in CHILDREN if f"{{{child}}}" in row.path)
+
+
+@pytest.mark.parametrize(("row", "child"), list(foreign_children()), ids=str)
+def test_a_foreign_child_is_not_found(scene: Scene, row: Row, child: str) -> None:
+    """Asked for by who may do all with the parent in the path, and nothing with that of the child."""
+    asking = scene.there.caller
+    if row.rule is RUN_SITE:
+        asking = scene.callers["site administrator"]
+    foreign = values_for(row, scene.here, scene.here.caller)
+    values = {**values_for(row, scene.there, scene.there.caller), child: foreign[child]}
+    before = scene.snapshot()
+    answer = ask(row, asking, values)
+    assert told(answer) == "404", answer.text
+    assert scene.snapshot() == before
+
+
+HUB_SLASHES = [row for row in HUB if row.path not in ("/openapi.json", "/reference")]
+
+
+@pytest.mark.parametrize("row", HUB_SLASHES, ids=str)
+def test_a_slash_at_the_end_of_a_path_lets_in_nobody_else(scene: Scene, row: Row) -> None:
+    values = values_for(row, scene.here, scene.here.caller)
+    for who in ("anonymous", "stranger", "member", "token: admin", *SHUT_OUT):
+        status = row.rule.denied(who, is_private=scene.is_private)
+        if status is not None:
+            answer = ask(row._replace(path=f"{row.path}/"), scene.callers[who], values)
+            assert (who, told(answer)) == (who, str(status))
+
+
+@pytest.mark.parametrize("row", [row for row in REGISTRY if "{repo}" in row.path], ids=str)
+def test_a_token_for_nobody_opens_what_is_public(scene: Scene, row: Row) -> None:
+    client = scene.home.registry(None, scene.here.repository)
+    caller = Caller(scene.here.owner, client, client)
+    status = row.rule.denied("anonymous", is_private=scene.is_private)
+    values = values_for(row, scene.here, scene.here.caller)
+    before = scene.snapshot()
+    assert told(ask(row, caller, values)) == str(status or row.success)
+    assert scene.snapshot() == before
+
+
+@pytest.mark.parametrize("who", SHUT_OUT)
+def test_who_is_shut_out_buys_no_new_token(scene: Scene, who: str) -> None:
+    user = scene.callers[who].user
+    client = scene.home.anonymous
+    answers = [
+        client.get("/token", params={"service": "test"}, auth=(user.name, user.password)),
+        client.post("/token", data={"grant_type": "password", "username": user.name, "password": user.password}),
+        client.post("/v2/auth/token", json={"identifier": user.name, "secret": user.password}),
+        client.post("/v2/users/login", json={"username": user.name, "password": user.password}),
+    ]
+    assert [answer.status_code for answer in answers] == [401] * 4
+
+
+def test_lists_of_tokens_and_invites_hold_ones_own(scene: Scene) -> None:
+    invite = an_own_invite(scene.here, scene.here.caller)["invite_id"]
+    uuid = scene.home.access_token(scene.here.owner)[0].uuid
+    with_tokens, with_invites = set(), set()
+    for who in PASSWORDS:
+        client = scene.callers[who].hub
+        tokens = client.get("/v2/access-tokens", params={"page_size": 100}).json()["results"]
+        if uuid in {token["uuid"] for token in tokens}:
+            with_tokens.add(who)
+        if invite in {found["id"] for found in client.get("/v2/user/invites").json()["data"]}:
+            with_invites.add(who)
+    scene.here.forget_invitee()
+    assert (with_tokens, with_invites) == ({"owner"}, {"invitee"})
+
+
+def test_members_leave_by_password_and_not_by_token(scene: Scene) -> None:
+    home, organization = scene.home, scene.here.organization
+    user = home.user()
+    home.member(organization, user, OrganizationRole.EDITOR)
+    url = f"/v2/orgs/{organization}/members/{user.name}"
+    by_token = home.hub(user, home.access_token(user)[1]).delete(url)
+    assert (by_token.status_code, by_token.json()["message"]) == (403, TOKEN_REFUSED)
+    by_password = home.hub(user)
+    assert by_password.delete(url).status_code == 204
+    assert by_password.get(f"/v2/orgs/{organization}/members").status_code == 403
