@@ -5,6 +5,7 @@ row's rule says, by what they are; and nothing has changed then.
 """
 
 from collections.abc import Callable, Iterator
+from string import Formatter
 from typing import Any, NamedTuple
 
 import httpx
@@ -466,10 +467,19 @@ def test_an_unknown_organization_is_not_found(scene: Scene, row: Row) -> None:
 
 # Two ids in one path: the child has to be the parent's.
 
+PARENTS = {*ORGANIZATIONS, "repository", "repo"}
 CHILDREN = ("group_name", "username", "domain", "tag", "reference", "digest", "upload", "uuid", "invite_id")
+
+# Mails have no parent, and an empty list of referrers does not tell whether there is a manifest.
+NO_CHILDREN = {"mail_id", "subject"}
 
 # What a path may name although its parent has it not: a tag that is new.
 NAMES_SOMETHING_NEW = [("PUT", REGISTRY_PATHS["manifests"])]
+
+
+def test_every_id_in_a_path_is_known_as_a_parent_or_as_a_child() -> None:
+    words = {word for row in MATRIX for _, word, _, _ in Formatter().parse(row.path) if word}
+    assert words == PARENTS | set(CHILDREN) | NO_CHILDREN
 
 
 def foreign_children() -> Iterator[tuple[Row, str]]:
@@ -503,6 +513,25 @@ def test_a_slash_at_the_end_of_a_path_lets_in_nobody_else(scene: Scene, row: Row
         if status is not None:
             answer = ask(row._replace(path=f"{row.path}/"), scene.callers[who], values)
             assert (who, told(answer)) == (who, str(status))
+
+
+NEEDS_BEARER = [row for row in HUB if row.body is not None and not row.rule.is_key_elsewhere]
+
+
+@pytest.mark.parametrize("row", NEEDS_BEARER, ids=str)
+def test_who_is_not_known_is_told_so_whatever_they_send(scene: Scene, row: Row) -> None:
+    values = values_for(row, scene.here, scene.here.caller)
+    for who in ("anonymous", *SHUT_OUT):
+        answer = ask(row._replace(body="{{"), scene.callers[who], values)
+        assert (who, told(answer)) == (who, "401")
+
+
+# The id of a mail is a number: the word is no path.
+@pytest.mark.parametrize("path", sorted({row.path for row in HUB if "mail_id" not in row.path}))
+def test_options_of_a_path_are_no_error(scene: Scene, path: str) -> None:
+    answer = scene.home.anonymous.options(path)
+    assert answer.status_code in (204, 401)
+    assert answer.status_code == 401 or "OPTIONS" in answer.headers["allow"]
 
 
 @pytest.mark.parametrize("row", [row for row in REGISTRY if "{repo}" in row.path], ids=str)

@@ -11,6 +11,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import Empty
 
 from homeport.api import http
+from homeport.api.hub.reference import OPT, Reference
 from homeport.core.access import ANONYMOUS, Actor
 from homeport.core.services import Services
 from homeport.errors import BodyInvalid, FieldInvalid, HomeportError, NotAuthenticated
@@ -118,9 +119,15 @@ def from_where(actor: Actor, request: http.Request) -> Actor:
     return msgspec.structs.replace(actor, address=request.address, user_agent=request.user_agent)
 
 
-async def identified(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
-    """A guard: who asks comes before anything else of a request is read. Raises: NotAuthenticated."""
-    _actor_of(connection)
+async def identified(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """A guard: who asks comes before anything else of a request is read. Nobody passes only where the reference says
+    that a bearer token is optional.
+
+    Raises: NotAuthenticated.
+    """
+    told: Reference | None = handler.opt.get(OPT)  # none for the OPTIONS that Litestar answers by itself
+    if _actor_of(connection).is_anonymous and told is not None and told.bearer == "needed":
+        raise NotAuthenticated
 
 
 def _actor_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
