@@ -89,13 +89,13 @@ def invite(
         home,
         """
         insert into invites (id, organization_id, invitee, account_id, email, team_id, role, inviter_id,
-            secret_sha256, status, created_at, expires_at)
+            secret_sha256, status, created_at, sent_at, expires_at)
         values (
             :id, (select id from accounts where name = :organization), :email,
             (select id from accounts where name = :account), :email,
             (select teams.id from teams join accounts on accounts.id = organization_id
                 where accounts.name = :organization and teams.name = :team),
-            'member', (select id from accounts where name = 'admin'), :id, :status, :now, :expires_at
+            'member', (select id from accounts where name = 'admin'), :id, :status, :now, :now, :expires_at
         )
         """,
         id=id_,
