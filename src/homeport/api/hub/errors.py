@@ -156,8 +156,8 @@ LOGIN_ERRORS: Table = {
 """Of `/v2/users/login` and `/v2/users/2fa-login`."""
 
 
-ORGANIZATION_ERRORS: Table = {**HUB_ERRORS, e.FieldInvalid: (400, error_of_fields)}
-"""Of the routes of members."""
+ORGANIZATION_ERRORS: Table = {**HUB_ERRORS, e.FieldInvalid: (400, error_of_fields), e.Conflict: (400, error)}
+"""Of the routes of members, of which the description knows no 409."""
 
 GROUP_ERRORS: Table = {**ORGANIZATION_ERRORS, e.TeamUnknown: (404, group_unknown)}
 """Of the routes of groups."""

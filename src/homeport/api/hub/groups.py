@@ -35,7 +35,7 @@ _READERS: dict[str, Any] = {
 }
 _OWNERS: dict[str, Any] = {
     "permission": "Owners of the organization, signed in with a password.",
-    "errors": (400, 401, 403, 404, 409),
+    "errors": (400, 401, 403, 404),
 }
 
 

@@ -163,7 +163,7 @@ async def export_members(org_name: FromPath[str], request: HubRequest, services:
     **reference(
         Section.ORGANIZATIONS,
         permission="Owners of the organization, signed in with a password.",
-        errors=(400, 401, 403, 404, 409),
+        errors=(400, 401, 403, 404),
     ),
 )
 async def update_member(
@@ -186,7 +186,7 @@ async def update_member(
     **reference(
         Section.ORGANIZATIONS,
         permission="Owners of the organization, and the member; signed in with a password.",
-        errors=(400, 401, 403, 404, 409),
+        errors=(400, 401, 403, 404),
     ),
 )
 async def remove_member(
