@@ -58,7 +58,7 @@ class MemberPage(msgspec.Struct, frozen=True):
 async def list_page(
     tx: Transaction, *, actor: Actor, organization: str, query: MemberQuery, page: int, page_size: int
 ) -> MemberPage:
-    """A page of members by name, behind whom come those who are invited, by address.
+    """A page of members by name, behind whom come those who are invited, in the order of their invites.
 
     Invitees are shown to those who may invite, and to nobody else.
 
@@ -107,15 +107,14 @@ async def export(db: Database, *, actor: Actor, organization: Organization) -> A
     the export or not, all others are in it once.
     """
     for of_invitees in (False, True):
-        after = ""
-        while batch := await _batch(db, actor, organization, after, of_invitees=of_invitees):
+        last: Member | None = None
+        while batch := await _batch(db, actor, organization, last, of_invitees=of_invitees):
             yield batch
             last = batch[-1].member
-            after = (last.email or "") if of_invitees else last.name
 
 
 async def _batch(
-    db: Database, actor: Actor, organization: Organization, after: str, *, of_invitees: bool
+    db: Database, actor: Actor, organization: Organization, after: Member | None, *, of_invitees: bool
 ) -> list[ShownMember]:
     list_behind = rows.list_invitees if of_invitees else rows.list_members
     async with db.read() as tx:

@@ -76,7 +76,7 @@ def person(home: Home, *, full_name: str = "", email: str = "") -> User:
 def invite(
     home: Home,
     organization: str,
-    email: str,
+    email: str | None,
     *,
     account: User | None = None,
     team: str = "",
@@ -91,7 +91,7 @@ def invite(
         insert into invites (id, organization_id, invitee, account_id, email, team_id, role, inviter_id,
             secret_sha256, status, created_at, sent_at, expires_at)
         values (
-            :id, (select id from accounts where name = :organization), :email,
+            :id, (select id from accounts where name = :organization), :invitee,
             (select id from accounts where name = :account), :email,
             (select teams.id from teams join accounts on accounts.id = organization_id
                 where accounts.name = :organization and teams.name = :team),
@@ -101,6 +101,7 @@ def invite(
         id=id_,
         organization=organization,
         email=email,
+        invitee=email or (account.name if account else ""),
         account=account.name if account else None,
         team=team,
         status=status,

@@ -15,7 +15,8 @@ class MemberId(msgspec.Struct, frozen=True):
 
 _MEMBER = f"""
     select {PROFILE}, accounts.last_logged_in_at, accounts.last_seen_at, accounts.last_desktop_version,
-        page.account_id, page.role, page.created_at as joined_at, cast(null as text) as team
+        page.account_id, page.role, page.created_at as joined_at, cast(null as text) as team,
+        cast(null as text) as invite_id, cast(null as bigint) as invited_at
     """
 
 _INVITEE = """
@@ -25,7 +26,8 @@ _INVITEE = """
         coalesce(accounts.gravatar_email, '') as gravatar_email,
         coalesce(accounts.created_at, invites.created_at) as created_at, accounts.last_logged_in_at,
         accounts.last_seen_at, coalesce(accounts.last_desktop_version, '') as last_desktop_version,
-        invites.account_id, cast(null as text) as role, cast(null as bigint) as joined_at, teams.name as team
+        invites.account_id, cast(null as text) as role, cast(null as bigint) as joined_at, teams.name as team,
+        invites.id as invite_id, invites.created_at as invited_at
     """
 
 
@@ -177,8 +179,8 @@ async def list_page(
     )
 
 
-async def list_members(tx: Transaction, *, organization_id: int, after: str, limit: int) -> list[Member]:
-    """Members by name, those behind `after`."""
+async def list_members(tx: Transaction, *, organization_id: int, after: Member | None, limit: int) -> list[Member]:
+    """Members by name, those behind one of them."""
     return await tx.many(
         Member,
         f"""
@@ -190,7 +192,7 @@ async def list_members(tx: Transaction, *, organization_id: int, after: str, lim
         order by page.account_name
         """,
         organization_id=organization_id,
-        after=after,
+        after=after.name if after else "",
         limit=limit,
     )
 
@@ -211,22 +213,29 @@ async def count_invitees(tx: Transaction, *, organization_id: int, part: str) ->
 
 
 async def list_invitees(
-    tx: Transaction, *, organization_id: int, part: str = "", after: str = "", offset: int = 0, limit: int
+    tx: Transaction,
+    *,
+    organization_id: int,
+    part: str = "",
+    after: Member | None = None,
+    offset: int = 0,
+    limit: int,
 ) -> list[Member]:
-    """Who is invited, by address, those whose address is behind `after`; otherwise as `count_invitees` counts them."""
+    """Who is invited, those first who were first, behind one of them; otherwise as `count_invitees` counts them."""
     return await tx.many(
         Member,
         f"""
         {_INVITEE} from invites
         left join accounts on accounts.id = invites.account_id
         left join teams on teams.id = invites.team_id
-        where {_IS_PENDING} and lower(invites.email) > :after
+        where {_IS_PENDING} {"and (invites.created_at, invites.id) > (:after_at, :after_id)" if after else ""}
             {matches("invites.email", searches_emails=True) if part else ""}
-        order by lower(invites.email) limit :limit offset :offset
+        order by invites.created_at, invites.id limit :limit offset :offset
         """,
         organization_id=organization_id,
         part=lower(part),
-        after=lower(after),
+        after_at=after.invited_at if after else None,
+        after_id=after.invite_id if after else None,
         offset=offset,
         limit=limit,
         now=utcnow(),

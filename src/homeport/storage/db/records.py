@@ -132,7 +132,7 @@ class Member(Profile, frozen=True):
     """A member of an organization; or somebody who is invited to be one, who has no role yet.
 
     Of an invite `account_id` is None if it went to an address that nobody has here; then `name` is empty and `uuid` is
-    the invite's own. `team` is what it invites to.
+    the invite's own. `team` is what it invites to; it and the last two are None of a member.
     """
 
     last_logged_in_at: datetime | None
@@ -142,6 +142,8 @@ class Member(Profile, frozen=True):
     role: OrganizationRole | None
     joined_at: datetime | None
     team: str | None
+    invite_id: str | None
+    invited_at: datetime | None
 
     @property
     def is_invitee(self) -> bool:
