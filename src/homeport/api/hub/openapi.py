@@ -97,8 +97,10 @@ class FieldErrors(msgspec.Struct):
 
 
 class RateLimited(msgspec.Struct):
+    """What is answered to who comes too often; logins leave `error` out."""
+
     detail: str
-    error: bool
+    error: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class Status(msgspec.Struct):
