@@ -349,12 +349,19 @@ def test_a_deleted_group_takes_its_permissions_with_it_and_leaves_members_and_in
     members = f"/v2/orgs/{scene.organization}/members?type=invitee"
     (invitee,) = scene.as_owner.get(members).json()["results"]
     assert (invitee["email"], invitee["groups"]) == ("anna@guests.example", [])
-    # Another team of the name is another team.
+    assert f"org.team.delete {scene.organization} team=devs" in scene.events()
+
+
+def test_a_deleted_and_recreated_name_is_another_team(scene: Scene) -> None:
+    name, registry = granted(scene, "devs")
+    assert registry.get(f"/v2/{name}/manifests/latest").status_code == 200
+    former = scene.as_owner.get(scene.devs).json()
+    scene.as_owner.delete(scene.devs)
     scene.create("devs")
-    assert scene.as_owner.get(f"{scene.devs}/members").json()["count"] == 0
+    found = scene.as_owner.get(scene.devs).json()
+    assert (found["member_count"], found["id"] == former["id"], found["uuid"] == former["uuid"]) == (0, False, False)
     scene.add(scene.devs, scene.member)
     assert registry.get(f"/v2/{name}/manifests/latest").status_code == 404
-    assert f"org.team.delete {scene.organization} team=devs" in scene.events()
 
 
 def test_the_owners_team_can_be_neither_deleted_nor_renamed_but_described(scene: Scene) -> None:

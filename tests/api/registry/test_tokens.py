@@ -150,7 +150,7 @@ def test_a_token_for_pulls_pushes_nothing(home: Home) -> None:
     assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
 
 
-def test_a_token_does_not_outlive_its_repository(home: Home) -> None:
+def test_a_token_does_not_open_a_deleted_and_recreated_repository(home: Home) -> None:
     user = home.user()
     name = home.repository(user.name)
     client = home.registry(user, name)
