@@ -143,6 +143,14 @@ def _postgres_steps(node: dict[str, Any]) -> Iterator[Step]:
         yield from _postgres_steps(child)
 
 
+def assert_no_scan(plans: Sequence[Plan]) -> None:
+    """No statement looks at every row of any table."""
+    assert plans
+    for plan in plans:
+        tables = {step.relation for step in plan.steps if step.relation}
+        assert not any(plan.scans(table) for table in tables), plan
+
+
 def assert_by_index(plans: Sequence[Plan], *tables: str) -> None:
     """No statement looks at every row of these tables, and none sorts what a page is cut out of."""
     assert plans

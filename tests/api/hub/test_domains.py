@@ -4,12 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from homeport.core.services import Services
 from homeport.storage.db import domains as rows
+from homeport.storage.db.database import Transaction
 from tests.api.hub.test_org_settings import Scene
 from tests.home import Home, unique
 from tests.logs import logged
-from tests.queries import uses_no_scan
+from tests.plans import assert_no_scan, plans_of
 
 
 def domain_name() -> str:
@@ -167,13 +167,10 @@ def test_pages_of_domains_are_the_list_by_name(scene: Scene) -> None:
 
 
 def test_domains_are_read_by_indexes(home: Home) -> None:
-    async def verb(services: Services) -> None:
-        for ask in (
-            lambda tx: rows.list_page(tx, organization_id=1, offset=0, limit=10),
-            lambda tx: rows.count(tx, organization_id=1),
-            lambda tx: rows.get(tx, organization_id=1, name="example.com"),
-            lambda tx: rows.get_verified(tx, name="example.com"),
-        ):
-            await uses_no_scan(services, ask)
+    async def ask(tx: Transaction) -> None:
+        await rows.list_page(tx, organization_id=1, offset=0, limit=10)
+        await rows.count(tx, organization_id=1)
+        await rows.get(tx, organization_id=1, name="example.com")
+        await rows.get_verified(tx, name="example.com")
 
-    home.run(verb)
+    assert_no_scan(plans_of(home, ask, must_scan=True))

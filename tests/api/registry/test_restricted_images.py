@@ -12,7 +12,7 @@ from homeport.names import RepositoryName
 from homeport.storage.db import repositories as repository_rows
 from homeport.storage.db.records import Badge, OrganizationRole, Permission
 from tests.home import Home, User, digest_of, push_blob, push_image, put_manifest
-from tests.queries import uses_no_scan
+from tests.plans import assert_no_scan, plans_of
 
 LAYER = digest_of(b"layer restricted")
 POLICY = "(Image Access Management)"
@@ -299,7 +299,5 @@ def test_a_former_member_is_free_again(scene: Scene) -> None:
 
 
 def test_who_restricts_an_actor_is_found_by_indexes(scene: Scene) -> None:
-    async def verb(services: Services) -> None:
-        await uses_no_scan(services, lambda tx: repository_rows.get(tx, scene.foreign, actor_id=1))
-
-    scene.home.run(verb)
+    found = plans_of(scene.home, lambda tx: repository_rows.get(tx, scene.foreign, actor_id=1), must_scan=True)
+    assert_no_scan(found)
