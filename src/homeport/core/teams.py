@@ -178,12 +178,16 @@ async def list_members(
 
 
 async def add_member(tx: Transaction, *, actor: Actor, organization: str, team: str, user: str, plans: Plans) -> None:
-    """Add a user to a team; who is no member of the organization becomes one, and who joins the owners team an owner.
-    Adding twice changes nothing.
+    """Add a member of the organization to a team; who joins the owners team becomes an owner. Adding twice changes
+    nothing.
+
+    Others are invited first: what an organization demands of its members (single sign-on, restricted images) must not
+    come over somebody who has never agreed. Site administrators may add anybody.
 
     Raises:
         TeamUnknown
         AccountUnknown: there is no such user.
+        MemberUnknown: the user is not in the organization.
         PlanLimitReached: the organization has no room for another member.
         NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
     """
@@ -193,6 +197,8 @@ async def add_member(tx: Transaction, *, actor: Actor, organization: str, team: 
     member = await access_user(tx, user.lower())
     present = await member_rows.get_role(tx, organization_id=found.id, account_id=member.id)
     if present is None:
+        if not actor.is_site_admin:
+            raise MemberUnknown(member.name, found.name)
         await check_members(tx, plans, found)
     if is_owners(target) or present is None:
         role = OrganizationRole.OWNER if is_owners(target) else OrganizationRole.MEMBER

@@ -459,9 +459,23 @@ def test_adding_twice_is_the_same_as_once(scene: Scene) -> None:
     assert scene.events() == [f"org.team.member.add {scene.editor.name} team=devs"]
 
 
-def test_who_is_not_in_the_organization_becomes_a_member_by_a_team(scene: Scene) -> None:
+@pytest.mark.parametrize("team", ["devs", "owners"])
+def test_owners_cannot_make_a_stranger_a_member_who_has_not_agreed(scene: Scene, team: str) -> None:
     stranger = scene.home.user()
-    scene.add(scene.devs, stranger)
+    policies = f"/v2/orgs/{scene.organization}/settings/policies"
+    answer = scene.as_owner.post(f"{scene.path}/{team}/members", json={"member": stranger.name})
+    assert (answer.status_code, "not found" in answer.json()["message"]) == (404, True)
+    assert scene.role(stranger) is None
+    assert scene.events() == []
+    # Or anybody could be shut out by an organization that they have never heard of.
+    assert scene.as_owner.patch(policies, json={"sso_enforced": True}).status_code == 200
+    assert scene.home.hub(stranger).get("/v2/user/2fa").status_code == 200
+
+
+def test_a_site_administrator_makes_a_stranger_a_member_by_a_team(scene: Scene) -> None:
+    stranger = scene.home.user()
+    answer = scene.home.hub(scene.home.admin).post(f"{scene.devs}/members", json={"member": stranger.name})
+    assert (answer.status_code, answer.content) == (200, b"{}")
     assert scene.role(stranger) == "Member"
     assert scene.events() == [
         f"org.member.add {scene.organization} role=member user={stranger.name}",

@@ -258,9 +258,10 @@ async def add_group_member(
     request: HubRequest,
     services: NamedDependency[Services],
 ) -> Nothing:
-    """Add a user to a team; adding them again changes nothing.
+    """Add a member of the organization to a team; adding them again changes nothing.
 
-    Who is not in the organization yet becomes a member of it, and who joins the team `owners` an owner.
+    Who joins the team `owners` becomes an owner. Who is not in the organization yet has to be invited; for site
+    administrators alone they become a member of it.
     """
     async with services.db.write() as tx:
         await teams.add_member(
