@@ -358,6 +358,33 @@ def test_who_is_invited_is_told_to_owners_alone(scene: Scene) -> None:
         assert client.get(f"{scene.path}?type=invitee").json()["results"] == []
 
 
+def test_an_invite_by_name_does_not_tell_the_address_of_who_is_invited(scene: Scene) -> None:
+    stranger, known = scene.home.user("stranger"), scene.home.user("known")
+    execute(
+        scene.home,
+        "update accounts set gravatar_email = :email, last_logged_in_at = 1, last_seen_at = 1 where name = :name",
+        email="secret@gravatar.example",
+        name=stranger.name,
+    )
+    scene.home.hub(scene.home.admin).patch(f"/v2/orgs/{scene.organization}/settings/policies", json={"insights": True})
+    invitees = [stranger.name, f"{known.name}@example.com"]
+    body = {"org": scene.organization, "invitees": invitees}
+    assert scene.as_owner.post("/v2/invites/bulk", json=body).status_code == 202
+    listed = scene.as_owner.get(scene.path, params={"type": "invitee"}).json()["results"]
+    told = {row["username"]: (row["email"], row["primary_email"]) for row in listed}
+    written = f"{known.name}@example.com"
+    assert told == {stranger.name: ("", ""), known.name: (written, written)}
+    (row,) = (row for row in listed if row["username"] == stranger.name)
+    assert (row["gravatar_email"], row["last_logged_in_at"], row["last_seen_at"]) == ("", None, None)
+    # Nor may it be guessed letter by letter.
+    parameters = {"type": "invitee", "search": f"{stranger.name}@example"}
+    assert scene.as_owner.get(scene.path, params=parameters).json()["count"] == 0
+    parameters = {"type": "invitee", "search": f"{known.name}@example"}
+    assert scene.as_owner.get(scene.path, params=parameters).json()["count"] == 1
+    exported = {row["Username"]: row["Email"] for row in rows_of(scene.as_owner.get(f"{scene.path}/export"))}
+    assert (exported[stranger.name], exported[known.name]) == ("", written)
+
+
 # The export
 
 

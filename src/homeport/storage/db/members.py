@@ -19,13 +19,17 @@ _MEMBER = f"""
         cast(null as text) as invite_id, cast(null as bigint) as invited_at
     """
 
-_INVITEE = """
+# The address that an invite was written to. One that was written to a name goes to the account's own address: that, and
+# when its owner was here last, is nobody's business before they have joined.
+_WRITTEN_EMAIL = "case when lower(invites.invitee) = lower(invites.email) then invites.email end"
+
+_INVITEE = f"""
     select coalesce(accounts.uuid, invites.id) as uuid, coalesce(accounts.name, '') as name,
-        coalesce(accounts.full_name, '') as full_name, invites.email, coalesce(accounts.location, '') as location,
-        coalesce(accounts.company, '') as company, coalesce(accounts.profile_url, '') as profile_url,
-        coalesce(accounts.gravatar_email, '') as gravatar_email,
-        coalesce(accounts.created_at, invites.created_at) as created_at, accounts.last_logged_in_at,
-        accounts.last_seen_at, coalesce(accounts.last_desktop_version, '') as last_desktop_version,
+        coalesce(accounts.full_name, '') as full_name, {_WRITTEN_EMAIL} as email,
+        coalesce(accounts.location, '') as location, coalesce(accounts.company, '') as company,
+        coalesce(accounts.profile_url, '') as profile_url, '' as gravatar_email,
+        coalesce(accounts.created_at, invites.created_at) as created_at, cast(null as bigint) as last_logged_in_at,
+        cast(null as bigint) as last_seen_at, '' as last_desktop_version,
         invites.account_id, cast(null as text) as role, cast(null as bigint) as joined_at, teams.name as team,
         invites.id as invite_id, invites.created_at as invited_at
     """
@@ -203,7 +207,7 @@ async def count_invitees(tx: Transaction, *, organization_id: int, part: str) ->
         int,
         f"""
         select count(*) from invites left join accounts on accounts.id = invites.account_id
-        where {_IS_PENDING} {matches("invites.email", searches_emails=True) if part else ""}
+        where {_IS_PENDING} {matches(_WRITTEN_EMAIL, searches_emails=True) if part else ""}
         """,
         organization_id=organization_id,
         part=lower(part),
@@ -229,7 +233,7 @@ async def list_invitees(
         left join accounts on accounts.id = invites.account_id
         left join teams on teams.id = invites.team_id
         where {_IS_PENDING} {"and (invites.created_at, invites.id) > (:after_at, :after_id)" if after else ""}
-            {matches("invites.email", searches_emails=True) if part else ""}
+            {matches(_WRITTEN_EMAIL, searches_emails=True) if part else ""}
         order by invites.created_at, invites.id limit :limit offset :offset
         """,
         organization_id=organization_id,
