@@ -178,7 +178,7 @@ async def remove_member(tx: Transaction, *, actor: Actor, organization: str, use
     await tx.lock("organization", found.id)
     account_id, name = await _access_member(tx, found, user)
     if await rows.get_role(tx, organization_id=found.id, account_id=account_id) is OrganizationRole.OWNER:
-        await _check_not_last(tx, found)
+        await _check_not_last(tx, found, account_id)
     teams = await team_rows.list_of_members(tx, organization_id=found.id, account_ids=[account_id])
     await team_rows.remove_from_all(tx, organization_id=found.id, account_id=account_id)
     await repository_rows.delete_collaborator(tx, namespace_id=found.id, account_id=account_id)
@@ -209,7 +209,7 @@ async def put_role(
     if present is role:
         return
     if present is OrganizationRole.OWNER:
-        await _check_not_last(tx, organization)
+        await _check_not_last(tx, organization, account_id)
     await rows.put(tx, organization_id=organization.id, account_id=account_id, role=role)
     action = AuditAction.ORG_MEMBER_ROLE_CHANGE if present else AuditAction.ORG_MEMBER_ADD
     events = [_event(organization, action, user, role=role, **data)]
@@ -230,9 +230,14 @@ async def _access_member(tx: Transaction, organization: Organization, user: str)
     return member.account_id, member.name
 
 
-async def _check_not_last(tx: Transaction, organization: Organization) -> None:
-    """Raises LastOwner. The caller holds the organization's lock, and asks on behalf of an owner."""
-    if await rows.count_owners(tx, organization_id=organization.id) == 1:
+async def _check_not_last(tx: Transaction, organization: Organization, owner_id: int) -> None:
+    """Whether an organization can do without one of its owners: not if the others are shut out of the hub. The caller
+    holds the organization's lock.
+
+    Raises:
+        LastOwner
+    """
+    if not await rows.has_other_owner(tx, organization_id=organization.id, account_id=owner_id):
         raise LastOwner(organization.name)
 
 

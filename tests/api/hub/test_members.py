@@ -643,6 +643,23 @@ def test_the_last_owner_can_neither_be_removed_nor_demoted_nor_leave(scene: Scen
     assert events(scene.home, scene.organization, after=before) == []
 
 
+def test_an_owner_who_is_shut_out_does_not_count_as_one_who_stays(scene: Scene) -> None:
+    second = scene.home.user("second")
+    scene.home.member(scene.organization, second, OrganizationRole.OWNER)
+    scene.home.deactivate(second)
+    in_owners = f"/v2/orgs/{scene.organization}/groups/owners/members/{scene.owner.name}"
+    for answer in (
+        scene.as_owner.delete(scene.one(scene.owner)),
+        scene.as_owner.put(scene.one(scene.owner), json={"role": "member"}),
+        scene.as_owner.delete(in_owners),
+    ):
+        assert answer.status_code == 400
+        assert answer.json()["message"] == f"{scene.organization} needs at least one owner"
+    # The other one may go: the one who stays can log in.
+    assert scene.as_owner.delete(scene.one(second)).status_code == 204
+    assert roles(scene)[scene.owner.name] == "Owner"
+
+
 def test_the_official_namespace_keeps_its_owner_as_well(home: Home) -> None:
     client = home.hub(home.admin)
     assert client.delete("/v2/orgs/library/members/admin").status_code == 400

@@ -119,13 +119,20 @@ async def list_among(tx: Transaction, *, organization_id: int, account_ids: Sequ
     )
 
 
-async def count_owners(tx: Transaction, *, organization_id: int) -> int:
+async def has_other_owner(tx: Transaction, *, organization_id: int, account_id: int) -> bool:
+    """Whether an organization has an owner who can log in, beside one account."""
     found = await tx.value(
         int,
-        "select count(*) from organization_members where organization_id = :organization_id and role = 'owner'",
+        """
+        select 1 from organization_members join accounts on accounts.id = organization_members.account_id
+        where organization_members.organization_id = :organization_id and organization_members.role = 'owner'
+            and organization_members.account_id <> :account_id and accounts.is_active
+        limit 1
+        """,
         organization_id=organization_id,
+        account_id=account_id,
     )
-    return found or 0
+    return found is not None
 
 
 async def count(
