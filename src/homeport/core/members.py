@@ -18,11 +18,12 @@ from homeport.errors import LastOwner, MemberUnknown, PageUnknown
 from homeport.names import OWNERS_TEAM
 from homeport.settings import Plans
 from homeport.storage.db import domains as domain_rows
+from homeport.storage.db import invites as invite_rows
 from homeport.storage.db import members as rows
 from homeport.storage.db import org_settings as settings_rows
 from homeport.storage.db import repositories as repository_rows
 from homeport.storage.db import teams as team_rows
-from homeport.storage.db.database import Database, Transaction
+from homeport.storage.db.database import Database, Transaction, utcnow
 from homeport.storage.db.records import Member, Organization, OrganizationRole, Team
 
 EXPORT_BATCH = 200
@@ -164,7 +165,7 @@ async def change_role(
 async def remove_member(tx: Transaction, *, actor: Actor, organization: str, user: str) -> None:
     """Remove a member from an organization and all of its teams, or leave it oneself.
 
-    What they were granted by themselves on its repositories ends as well. Their tokens and sessions stay what they
+    What they were granted by themselves on its repositories ends as well, and invites that would let them in again. Their tokens and sessions stay what they
     are, and open nothing of the organization from now on: roles are looked up with every request.
 
     Raises:
@@ -183,8 +184,18 @@ async def remove_member(tx: Transaction, *, actor: Actor, organization: str, use
     await team_rows.remove_from_all(tx, organization_id=found.id, account_id=account_id)
     await repository_rows.delete_collaborator(tx, namespace_id=found.id, account_id=account_id)
     await rows.delete(tx, organization_id=found.id, account_id=account_id)
+    cancelled = await invite_rows.cancel_of(tx, organization_id=found.id, account_id=account_id, now=utcnow())
     left = [_team_event(found, AuditAction.ORG_TEAM_MEMBER_REMOVE, name, row.team) for row in teams]
-    await audit.record_all(tx, actor, [*left, _event(found, AuditAction.ORG_MEMBER_REMOVE, name)])
+    closed = [
+        Event(
+            action=AuditAction.ORG_MEMBER_INVITE_CANCEL,
+            account_id=found.id,
+            name=found.name,
+            data={"invitee": invite.invitee, "role": invite.role},
+        )
+        for invite in cancelled
+    ]
+    await audit.record_all(tx, actor, [*left, *closed, _event(found, AuditAction.ORG_MEMBER_REMOVE, name)])
 
 
 async def put_role(

@@ -617,3 +617,27 @@ def test_every_statement_is_served_by_an_index(crowded: Inviting) -> None:
     for plan in plans:
         for table in ("invites", "mails", "accounts"):
             assert not plan.scans(table), plan
+
+
+@pytest.mark.parametrize("by", ["name", "address"])
+def test_who_is_removed_cannot_come_back_by_an_invite_of_before(acme: Inviting, by: str) -> None:
+    guest = acme.home.user("guest")
+    address = f"{guest.name}@example.com"
+    invite = acme.invite(guest.name if by == "name" else address, role="owner")
+    token = last_link(acme.home, address).token
+    # They come in another way, while the invite is open.
+    acme.home.member(acme.organization, guest, OrganizationRole.MEMBER)
+    assert acme.client.delete(f"/v2/orgs/{acme.organization}/members/{guest.name}").status_code == 204
+    assert acme.pending() == []
+    as_guest = acme.home.hub(guest)
+    assert as_guest.get("/v2/user/invites").json() == {"data": []}
+    assert as_guest.post(f"/v2/invites/{invite['id']}/accept").status_code == 409
+    form = {"token": token, "username": guest.name, "password": guest.password}
+    assert acme.home.anonymous.post(f"/invites/{invite['id']}/accept", data=form).status_code == 410
+    assert acme.role_of(guest.name) is None
+    told = [action for action, _, _ in acme.events()]
+    assert told[-2:] == ["org.member.invite.cancel", "org.member.remove"]
+    # A new one is another matter.
+    again = acme.invite(guest.name)
+    assert as_guest.post(f"/v2/invites/{again['id']}/accept").status_code == 204
+    assert acme.role_of(guest.name) is OrganizationRole.MEMBER

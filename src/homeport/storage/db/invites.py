@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from homeport.storage.db.database import Transaction
-from homeport.storage.db.records import Invite, InviteStatus
+from homeport.storage.db.records import Invite, InviteStatus, OrganizationRole
 
 _COLUMNS = """invites.id, invites.organization_id, organizations.name as organization, inviters.name as inviter,
     invites.invitee, invites.account_id, invites.email, invites.team_id, teams.name as team, invites.role,
@@ -24,6 +24,13 @@ class Invited(msgspec.Struct, frozen=True):
 
     account_id: int | None
     email: str | None
+
+
+class Cancelled(msgspec.Struct, frozen=True):
+    """A pending invite that was cancelled: as it was written, and for which role."""
+
+    invitee: str
+    role: OrganizationRole
 
 
 async def insert_all(tx: Transaction, invites: Sequence[Invite], *, inviter_id: int) -> None:
@@ -161,4 +168,24 @@ async def close(
             account_id=account_id,
             now=now,
         )
+    )
+
+
+async def cancel_of(tx: Transaction, *, organization_id: int, account_id: int, now: datetime) -> list[Cancelled]:
+    """Cancel what an account could accept in an organization: invites of the account, and of its address; two at
+    most.
+    """
+    return await tx.many(
+        Cancelled,
+        """
+        update invites set status = 'cancelled', closed_at = :now
+        where organization_id = :organization_id and status = 'pending' and (
+            account_id = :account_id
+            or account_id is null and lower(email) = (select lower(email) from accounts where id = :account_id)
+        )
+        returning invitee, role
+        """,
+        organization_id=organization_id,
+        account_id=account_id,
+        now=now,
     )
