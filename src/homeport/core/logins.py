@@ -141,7 +141,7 @@ class Logins:
         _refuse_if_blocked(self._addresses, key)
         try:
             yield
-        except CredentialsInvalid:
+        except (CredentialsInvalid, OrganizationLogin):
             self._addresses.failed(key)
             raise
 
