@@ -42,6 +42,9 @@ from homeport.storage.db.records import Account, AccountKind
 
 log = structlog.get_logger()
 
+COUNTED_NAME_LENGTH = 64
+"""Of a name that somebody sends, as much is kept for the count of failures: no account's is as long."""
+
 LOG_TIMEOUT_S = 2.0
 """How long a login waits for its event to be written; then it goes with what is written behind the requests."""
 
@@ -163,11 +166,12 @@ class Logins:
         """The active user of a name with this password; a failure is counted and written down."""
         # A name is locked whether it exists or not. Its access tokens go on working: nobody can guess those, and
         # a stranger's guesses must not stop a team's pipelines.
-        _refuse_if_blocked(self._accounts, name)
+        counted = name[:COUNTED_NAME_LENGTH]
+        _refuse_if_blocked(self._accounts, counted)
         async with self._password_turns:
             # Asked again when its turn has come: guesses that arrive at once are as few as those one by one.
             _refuse_if_blocked(self._addresses, counted_as(visit.address))
-            _refuse_if_blocked(self._accounts, name)
+            _refuse_if_blocked(self._accounts, counted)
             async with self._db.read() as tx:
                 account = await rows.get(tx, name)
             is_right = await passwords.verify_password(password, account.password_hash if account else None)
@@ -175,7 +179,7 @@ class Logins:
                 raise OrganizationLogin
             if is_right and account is not None and account.is_active:
                 return account
-            self._accounts.failed(name)
+            self._accounts.failed(counted)
         if account is not None:
             reason = "deactivated" if is_right else "wrong password"
             self._activity.tell(activity.failed_login(account, visit, Method.PASSWORD, reason=reason))

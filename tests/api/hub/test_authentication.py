@@ -121,6 +121,16 @@ def test_too_many_wrong_passwords_lock_the_name(home: Home) -> None:
         assert "too many failed login attempts" in answer.json()["detail"]
 
 
+def test_of_an_endless_name_the_count_keeps_only_the_beginning(home: Home) -> None:
+    """Ten megabytes of names would stay in memory for as long as failures count."""
+    beginning = unique("x").ljust(64, "x")
+    for number in range(home.settings.login_attempts_per_account):
+        body = {"username": f"{beginning}{number}" + 1000 * "y", "password": "wrong"}
+        assert home.anonymous.post(LOGIN, json=body).status_code == 401
+    body = {"username": beginning, "password": "wrong"}
+    assert home.anonymous.post(LOGIN, json=body).status_code == 429
+
+
 def test_guesses_at_once_are_no_more_than_guesses_one_by_one(home: Home) -> None:
     name = home.user().name
     limit = home.settings.login_attempts_per_account
