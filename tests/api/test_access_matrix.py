@@ -148,7 +148,9 @@ def a_group(place: Place, caller: Caller) -> dict[str, str]:
 
 
 def a_group_member(place: Place, caller: Caller) -> dict[str, str]:
-    values = {**a_group(place, caller), "username": place.home.user().name}
+    user = place.home.user()
+    place.home.member(place.organization, user, OrganizationRole.MEMBER)
+    values = {**a_group(place, caller), "username": user.name}
     url = f"/v2/orgs/{place.organization}/groups/{values['group_name']}/members"
     assert place.hub.post(url, json={"member": values["username"]}).status_code == 200
     return values

@@ -165,8 +165,9 @@ async def change_role(
 async def remove_member(tx: Transaction, *, actor: Actor, organization: str, user: str) -> None:
     """Remove a member from an organization and all of its teams, or leave it oneself.
 
-    What they were granted by themselves on its repositories ends as well, and invites that would let them in again. Their tokens and sessions stay what they
-    are, and open nothing of the organization from now on: roles are looked up with every request.
+    What they were granted by themselves on its repositories ends as well, and invites that would let them in again.
+    Their tokens and sessions stay what they are, and open nothing of the organization from now on: roles are looked up
+    with every request.
 
     Raises:
         MemberUnknown

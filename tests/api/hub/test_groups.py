@@ -420,6 +420,7 @@ def test_members_of_a_group_are_a_page_by_name(scene: Scene) -> None:
 
 def test_only_owners_see_and_search_addresses_and_not_through_a_token(scene: Scene) -> None:
     found = person(scene.home, full_name="Ada Lovelace", email=f"countess@analytical.{unique('example')}")
+    scene.home.member(scene.organization, found, OrganizationRole.MEMBER)
     scene.add(scene.devs, found)
     members = f"{scene.devs}/members"
     for client in (scene.as_owner, scene.as_member, scene.through_token(scene.owner)):
