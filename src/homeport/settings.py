@@ -346,6 +346,9 @@ def _check_mail(settings: Settings, origin: Mapping[str, str]) -> None:
             raise SettingsError(f"{origin['smtp_url']}: smtp_url {error}") from None
         if not settings.mail_from:
             raise SettingsError(f"{origin['smtp_url']}: with smtp_url, mail_from has to be set too")
+        if not settings.public_url:
+            # Otherwise links in mails would begin with the host that the inviter's request names.
+            raise SettingsError(f"{origin['smtp_url']}: with smtp_url, public_url has to be set too")
     if settings.mail_from and not is_mail_address(settings.mail_from):
         raise SettingsError(f"{origin['mail_from']}: mail_from has to be an e-mail address")
 

@@ -31,6 +31,7 @@ from tests.inviting import Inviting, an_address, link_in, value
 from tests.postgres import free_port
 
 SENDER = "hub@example.org"
+PUBLIC_URL = "https://hub.example.org"
 LEAVES_WITHIN_S = 10
 
 
@@ -97,7 +98,11 @@ def mailing(
 ) -> Iterator[tuple[Home, int]]:
     """A hub that sends mails to a port of this machine."""
     data, url, port = tmp_path_factory.mktemp(f"mail-{request.param}") / "hub", new_database(request.param), free_port()
-    variables = {"HOMEPORT_SMTP_URL": f"smtp://127.0.0.1:{port}", "HOMEPORT_MAIL_FROM": SENDER}
+    variables = {
+        "HOMEPORT_SMTP_URL": f"smtp://127.0.0.1:{port}",
+        "HOMEPORT_MAIL_FROM": SENDER,
+        "HOMEPORT_PUBLIC_URL": PUBLIC_URL,
+    }
     if url:
         variables["HOMEPORT_DATABASE_URL"] = url
     with running_server(data, **variables) as server_url:
@@ -123,7 +128,8 @@ def test_the_mail_of_an_invite_leaves_at_once(mailing: tuple[Home, int]) -> None
     assert message.get_content_type() == "text/plain"
     link = link_in(message.get_content().replace("\r\n", "\n"))
     assert link.id == invite["id"]
-    assert home.anonymous.get(link.url).status_code == 200
+    assert link.url.startswith(f"{PUBLIC_URL}/invites/")
+    assert home.anonymous.get(link.url.removeprefix(PUBLIC_URL)).status_code == 200
     assert value(home, str, "select body from mails where recipient = :address", address=address) == ""
 
 

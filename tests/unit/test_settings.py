@@ -45,6 +45,10 @@ def test_a_flag_beats_a_variable_beats_the_file(tmp_path: Path) -> None:
         ({"HOMEPORT_TRUSTED_PROXIES": "10.0.0.1/8"}, ["HOMEPORT_TRUSTED_PROXIES", "host bits"]),
         ({"HOMEPORT_CONFIG": "/nowhere/homeport.toml"}, ["HOMEPORT_CONFIG", "cannot read"]),
         ({"HOMEPORT_SMTP_URL": "smtp://mail"}, ["HOMEPORT_SMTP_URL", "mail_from"]),
+        (
+            {"HOMEPORT_SMTP_URL": "smtp://mail", "HOMEPORT_MAIL_FROM": "a@b.example"},
+            ["HOMEPORT_SMTP_URL", "public_url"],
+        ),
         ({"HOMEPORT_SMTP_URL": "http://mail", "HOMEPORT_MAIL_FROM": "a@b"}, ["HOMEPORT_SMTP_URL", "smtps://"]),
         ({"HOMEPORT_SMTP_URL": "smtp://mail:0x19", "HOMEPORT_MAIL_FROM": "a@b"}, ["HOMEPORT_SMTP_URL", "cannot"]),
         ({"HOMEPORT_MAIL_FROM": "Hub <hub@example.com>"}, ["HOMEPORT_MAIL_FROM", "address"]),

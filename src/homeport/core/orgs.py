@@ -29,7 +29,14 @@ async def create_organization(
     )
     if organization is None:
         raise AccountExists(f"the name {name}")
-    await audit.record(tx, actor, AuditAction.ORG_CREATE, account_id=organization.id, name=organization.name)
+    await audit.record(
+        tx,
+        actor,
+        AuditAction.ORG_CREATE,
+        account_id=organization.id,
+        name=organization.name,
+        owner=first_owner.name,
+    )
     owners = await team_rows.insert(tx, organization_id=organization.id, name=OWNERS_TEAM, description="")
     assert owners is not None
     await member_rows.put(tx, organization_id=organization.id, account_id=first_owner.id, role=OrganizationRole.OWNER)

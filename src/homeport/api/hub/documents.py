@@ -1,5 +1,6 @@
 """The description of this door: `/openapi.json` for programs, `/reference` for people."""
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -13,6 +14,9 @@ from homeport.api.hub.requests import HubRequest
 from homeport.core.services import Services
 
 _DESCRIPTION = "description"
+_PAGES = "pages"
+_PAGES_LIMIT = 8
+"""Rendered pages that are kept, by server: making one takes tens of milliseconds."""
 
 # The page has no script and takes nothing from elsewhere.
 _PAGE_HEADERS = {
@@ -33,8 +37,8 @@ async def get_description(request: HubRequest, services: NamedDependency[Service
 async def get_reference(request: HubRequest, services: NamedDependency[Services]) -> Response[bytes]:
     """The description as a page for people."""
     server = base_url(services.settings, request.plain.scope)
-    page = render(description_of(request.app), server)
-    return Response(page.encode(), media_type="text/html", headers=_PAGE_HEADERS)
+    page = await asyncio.to_thread(page_of, request.app, server)
+    return Response(page, media_type="text/html", headers=_PAGE_HEADERS)
 
 
 def description_of(app: Any) -> dict[str, Any]:
@@ -43,6 +47,16 @@ def description_of(app: Any) -> dict[str, Any]:
         app.state[_DESCRIPTION] = describe(app.routes)
     found: dict[str, Any] = app.state[_DESCRIPTION]
     return found
+
+
+def page_of(app: Any, server: str) -> bytes:
+    """The page for one server's address, kept for the next time."""
+    pages: dict[str, bytes] = app.state.setdefault(_PAGES, {})
+    if server not in pages:
+        if len(pages) >= _PAGES_LIMIT:
+            pages.clear()
+        pages[server] = render(description_of(app), server).encode()
+    return pages[server]
 
 
 handlers = [get_description, get_reference]

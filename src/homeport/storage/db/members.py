@@ -45,7 +45,9 @@ def contains(column: str) -> str:
 
     `replace` tells that on both databases alike; `like` differs in case and escapes.
     """
-    return f"replace(lower({column}), :part, '') <> lower({column})"
+    # Both sides by the database's own `lower`: beyond ASCII it goes by the locale of a PostgreSQL database.
+    part = "lower(cast(:part as text))"
+    return f"replace(lower({column}), {part}, '') <> lower({column})"
 
 
 def lower(text: str) -> str:
