@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from homeport.api.http import Request, Response, base_url
-from homeport.core import accounts, invites
+from homeport.core import accounts, invites, joining
 from homeport.core.activity import Door, Visit
 from homeport.core.authentication import Credential
 from homeport.core.services import Services
@@ -52,7 +52,7 @@ async def accept(services: Services, request: Request, invite_id: str) -> Respon
         credential = await _sign_in(services, request, form)
         actor = msgspec.structs.replace(credential.actor, address=request.address, user_agent=request.user_agent)
         async with services.db.write() as tx:
-            invite = await invites.accept_link(
+            invite = await joining.accept_link(
                 tx, actor=actor, plans=services.settings.plans, id_=invite_id, secret=form["token"]
             )
     except InviteClosed:
@@ -67,12 +67,12 @@ async def join(services: Services, request: Request, invite_id: str) -> Response
     form = await _form(request)
     async with services.db.read() as tx:
         # Before the costly hash.
-        await invites.open_link(tx, id_=invite_id, secret=form["token"])
+        await joining.open_link(tx, id_=invite_id, secret=form["token"])
     name = form["username"].strip().lower()
     try:
         password_hash = await accounts.hash_new_password(form["password"])
         async with services.db.write() as tx:
-            invite = await invites.sign_up(
+            invite = await joining.sign_up(
                 tx,
                 plans=services.settings.plans,
                 id_=invite_id,
@@ -94,7 +94,7 @@ async def decline(services: Services, request: Request, invite_id: str) -> Respo
     """Turn the invite down; the link suffices."""
     form = await _form(request)
     async with services.db.write() as tx:
-        invite = await invites.decline_link(
+        invite = await joining.decline_link(
             tx, id_=invite_id, secret=form["token"], address=request.address, user_agent=request.user_agent
         )
     text = f"You have not joined {invite.organization}, and the link does not work any more."
@@ -139,7 +139,7 @@ async def _form_page(services: Services, invite_id: str, form: Form, error: Home
         InviteUnknown, InviteClosed
     """
     async with services.db.read() as tx:
-        opened = await invites.open_link(tx, id_=invite_id, secret=form["token"])
+        opened = await joining.open_link(tx, id_=invite_id, secret=form["token"])
     field_errors = _field_errors(error)
     return page(
         "invite.html",

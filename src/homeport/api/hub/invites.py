@@ -15,7 +15,7 @@ from homeport.api.hub.errors import INVITE_ERRORS, renderers
 from homeport.api.hub.reference import Section, reference
 from homeport.api.hub.requests import HubRequest
 from homeport.api.hub.times import timestamp
-from homeport.core import invites
+from homeport.core import invites, joining
 from homeport.core.invites import Letter, Outcome
 from homeport.core.services import Services
 from homeport.storage.db.records import Invite
@@ -172,7 +172,7 @@ async def resend_invite(invite_id: FromPath[str], request: HubRequest, services:
 async def list_own_invites(request: HubRequest, services: NamedDependency[Services]) -> InviteList:
     """List the caller's own open invites, of all organizations."""
     async with services.db.read() as tx:
-        found = await invites.list_own(tx, actor=request.actor)
+        found = await joining.list_own(tx, actor=request.actor)
     return InviteList([InviteInfo.of(invite) for invite in found])
 
 
@@ -184,7 +184,7 @@ async def list_own_invites(request: HubRequest, services: NamedDependency[Servic
 async def accept_invite(invite_id: FromPath[str], request: HubRequest, services: NamedDependency[Services]) -> None:
     """Accept an invite of one's own, and become a member. A 409 says that it is not open any more."""
     async with services.db.write() as tx:
-        await invites.accept(tx, actor=request.actor, plans=services.settings.plans, id_=invite_id)
+        await joining.accept(tx, actor=request.actor, plans=services.settings.plans, id_=invite_id)
 
 
 @post(
@@ -195,7 +195,7 @@ async def accept_invite(invite_id: FromPath[str], request: HubRequest, services:
 async def decline_invite(invite_id: FromPath[str], request: HubRequest, services: NamedDependency[Services]) -> None:
     """Decline an invite of one's own. A 409 says that it is not open any more."""
     async with services.db.write() as tx:
-        await invites.decline(tx, actor=request.actor, id_=invite_id)
+        await joining.decline(tx, actor=request.actor, id_=invite_id)
 
 
 def _letter(request: HubRequest, services: Services) -> Letter:
