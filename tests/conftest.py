@@ -1,6 +1,7 @@
 """Fixtures: everything that touches data runs on SQLite and on PostgreSQL."""
 
 import asyncio
+import contextlib
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,11 +11,12 @@ import anyio.from_thread
 import asyncpg
 import pytest
 
-from homeport.settings import Settings
+from homeport.settings import Settings, load
 from tests.home import Home, running_server, settings_of
 from tests.postgres import running_postgres
 
 DATABASES = ("sqlite", "postgres")
+NewHome = Callable[..., contextlib.AbstractContextManager[Home]]
 _numbers = itertools.count(1)
 
 
@@ -60,20 +62,29 @@ def portal() -> Iterator[anyio.from_thread.BlockingPortal]:
         yield portal
 
 
-@pytest.fixture(scope="session", params=DATABASES)
-def home(
-    request: pytest.FixtureRequest,
+@pytest.fixture(scope="session")
+def new_home(
     tmp_path_factory: pytest.TempPathFactory,
     new_database: Callable[[str], str],
     portal: anyio.from_thread.BlockingPortal,
-) -> Iterator[Home]:
+) -> NewHome:
+    """Starts a Homeport on a kind of database, with the settings that `HOMEPORT_…` variables say."""
+
+    @contextlib.contextmanager
+    def start(kind: str, **variables: str) -> Iterator[Home]:
+        data = tmp_path_factory.mktemp(f"home-{kind}") / "hub"
+        if url := new_database(kind):
+            variables["HOMEPORT_DATABASE_URL"] = url
+        settings = load(variables, data=data)
+        with running_server(data, **variables) as address, contextlib.closing(Home(address, settings, portal)) as home:
+            yield home
+
+    return start
+
+
+@pytest.fixture(scope="session", params=DATABASES)
+def home(request: pytest.FixtureRequest, new_home: NewHome) -> Iterator[Home]:
     """A running Homeport, on each database; tests share it, and make what they need under new names."""
-    data = tmp_path_factory.mktemp(f"home-{request.param}") / "hub"
-    url = new_database(request.param)
     limits = {"HOMEPORT_LOGIN_ATTEMPTS_PER_ADDRESS": "100000", "HOMEPORT_BLOB_SIZE_LIMIT": str(16 * 1024 * 1024)}
-    if url:
-        limits["HOMEPORT_DATABASE_URL"] = url
-    with running_server(data, **limits) as server_url:
-        running = Home(server_url, settings_of(data, url), portal)
+    with new_home(request.param, **limits) as running:
         yield running
-        running.close()

@@ -8,13 +8,12 @@ from email.utils import parsedate_to_datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 
-import anyio.from_thread
 import httpx
 import pytest
 
 from homeport.core.services import Services
-from tests.conftest import DATABASES
-from tests.home import PASSWORD, Home, User, running_server, settings_of
+from tests.conftest import DATABASES, NewHome
+from tests.home import PASSWORD, Home, User, running_server
 
 ANONYMOUS, USER, WINDOW_S = 5, 8, 3600
 ATTEMPTS = 3
@@ -29,15 +28,8 @@ def new_address() -> str:
 
 
 @pytest.fixture(scope="module", params=DATABASES)
-def limited(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    new_database: Callable[[str], str],
-    portal: anyio.from_thread.BlockingPortal,
-) -> Iterator[Home]:
+def limited(request: pytest.FixtureRequest, new_home: NewHome) -> Iterator[Home]:
     """A server with small limits, behind a proxy: tests choose where they ask from."""
-    data = tmp_path_factory.mktemp(f"limited-{request.param}") / "hub"
-    url = new_database(request.param)
     variables = {
         "HOMEPORT_RATE_LIMIT_ANONYMOUS": str(ANONYMOUS),
         "HOMEPORT_RATE_LIMIT_USER": str(USER),
@@ -45,12 +37,8 @@ def limited(
         "HOMEPORT_LOGIN_ATTEMPTS_PER_ADDRESS": str(ATTEMPTS),
         "HOMEPORT_TRUSTED_PROXIES": "127.0.0.1",
     }
-    if url:
-        variables["HOMEPORT_DATABASE_URL"] = url
-    with running_server(data, **variables) as server_url:
-        home = Home(server_url, settings_of(data, url), portal)
+    with new_home(request.param, **variables) as home:
         yield home
-        home.close()
 
 
 def client_at(home: Home, address: str = "", **headers: str) -> httpx.Client:

@@ -25,8 +25,8 @@ from homeport.storage.db import mails as rows
 from homeport.storage.db.database import utcnow
 from homeport.storage.db.mails import NewMail
 from homeport.storage.db.records import Mail
-from tests.conftest import DATABASES
-from tests.home import Home, running_server, settings_of
+from tests.conftest import DATABASES, NewHome
+from tests.home import Home
 from tests.inviting import Inviting, an_address, link_in, value
 from tests.postgres import free_port
 
@@ -90,25 +90,16 @@ def until(condition: Callable[[], Any]) -> Any:
 
 
 @pytest.fixture(scope="module", params=DATABASES)
-def mailing(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    new_database: Callable[[str], str],
-    portal: anyio.from_thread.BlockingPortal,
-) -> Iterator[tuple[Home, int]]:
+def mailing(request: pytest.FixtureRequest, new_home: NewHome) -> Iterator[tuple[Home, int]]:
     """A hub that sends mails to a port of this machine."""
-    data, url, port = tmp_path_factory.mktemp(f"mail-{request.param}") / "hub", new_database(request.param), free_port()
+    port = free_port()
     variables = {
         "HOMEPORT_SMTP_URL": f"smtp://127.0.0.1:{port}",
         "HOMEPORT_MAIL_FROM": SENDER,
         "HOMEPORT_PUBLIC_URL": PUBLIC_URL,
     }
-    if url:
-        variables["HOMEPORT_DATABASE_URL"] = url
-    with running_server(data, **variables) as server_url:
-        home = Home(server_url, settings_of(data, url), portal)
+    with new_home(request.param, **variables) as home:
         yield home, port
-        home.close()
 
 
 def test_the_mail_of_an_invite_leaves_at_once(mailing: tuple[Home, int]) -> None:

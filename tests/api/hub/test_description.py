@@ -1,6 +1,6 @@
 """The server does what its own description says, whatever is thrown at it (Schemathesis)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,28 +10,17 @@ from schemathesis import checks
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks as conformance
 
-from tests.conftest import DATABASES
-from tests.home import Home, running_server, settings_of
+from tests.conftest import DATABASES, NewHome
+from tests.home import Home
 
 
 @pytest.fixture(scope="module", params=DATABASES)
-def fuzzed(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    new_database: Callable[[str], str],
-    portal: Any,
-) -> Iterator[Home]:
+def fuzzed(request: pytest.FixtureRequest, new_home: NewHome) -> Iterator[Home]:
     """A hub of its own: what is thrown at it deletes and changes things."""
-    data = tmp_path_factory.mktemp(f"fuzzed-{request.param}") / "hub"
-    url = new_database(request.param)
     # Wrong passwords are thrown too, and each operation begins with a login.
-    variables = {"HOMEPORT_LOGIN_ATTEMPTS_PER_ADDRESS": "1000000", "HOMEPORT_LOGIN_ATTEMPTS_PER_ACCOUNT": "1000000"}
-    if url:
-        variables["HOMEPORT_DATABASE_URL"] = url
-    with running_server(data, **variables) as server_url:
-        home = Home(server_url, settings_of(data, url), portal)
+    limits = {"HOMEPORT_LOGIN_ATTEMPTS_PER_ADDRESS": "1000000", "HOMEPORT_LOGIN_ATTEMPTS_PER_ACCOUNT": "1000000"}
+    with new_home(request.param, **limits) as home:
         yield home
-        home.close()
 
 
 EXAMPLES = 15

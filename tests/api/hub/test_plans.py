@@ -1,8 +1,7 @@
 """What plans refuse, on a server of which the settings give each plan another lack."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import anyio.from_thread
 import httpx
 import msgspec
 import pytest
@@ -12,10 +11,10 @@ from homeport.core.access import OPERATOR
 from homeport.core.services import Services
 from homeport.errors import PlanLimitReached
 from homeport.names import RepositoryName
-from homeport.settings import Feature, load
+from homeport.settings import Feature
 from homeport.storage.db.records import OrganizationRole, PlanName
-from tests.conftest import DATABASES
-from tests.home import Home, running_server, unique
+from tests.conftest import DATABASES, NewHome
+from tests.home import Home, unique
 from tests.logs import logged
 
 LIMITED = {"access_tokens": 2, "members": 2, "teams": 2, "private_repositories": 1}
@@ -23,23 +22,11 @@ TABLE = {"personal": {"features": []}, "team": LIMITED}
 
 
 @pytest.fixture(scope="module", params=DATABASES)
-def limited(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    new_database: Callable[[str], str],
-    portal: anyio.from_thread.BlockingPortal,
-) -> Iterator[Home]:
+def limited(request: pytest.FixtureRequest, new_home: NewHome) -> Iterator[Home]:
     """A Homeport where `personal` holds no feature and `team` little of anything; `business` is everything."""
-    data = tmp_path_factory.mktemp(f"limited-{request.param}") / "hub"
-    url = new_database(request.param)
     variables = {"HOMEPORT_PLANS": msgspec.json.encode(TABLE).decode(), "HOMEPORT_DEFAULT_PRIVACY": "private"}
-    if url:
-        variables["HOMEPORT_DATABASE_URL"] = url
-    with running_server(data, **variables) as server_url:
-        settings = load({"HOMEPORT_PLANS": variables["HOMEPORT_PLANS"]}, data=data, database_url=url or None)
-        running = Home(server_url, settings, portal)
+    with new_home(request.param, **variables) as running:
         yield running
-        running.close()
 
 
 def give(home: Home, name: str, plan: PlanName) -> None:

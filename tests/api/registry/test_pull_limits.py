@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 
 from homeport.names import RepositoryName
 from tests.api.registry.test_tokens import claims
-from tests.conftest import DATABASES
+from tests.conftest import DATABASES, NewHome
 from tests.home import Home, User, digest_of, push_image, running_server, settings_of
 
 ANONYMOUS, USER, WINDOW_S = 3, 4, 7200
@@ -28,27 +28,16 @@ def new_address() -> str:
 
 
 @pytest.fixture(scope="module", params=DATABASES)
-def limited(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    new_database: Callable[[str], str],
-    portal: anyio.from_thread.BlockingPortal,
-) -> Iterator[Home]:
+def limited(request: pytest.FixtureRequest, new_home: NewHome) -> Iterator[Home]:
     """A server with small limits of pulls, behind a proxy: tests choose where they pull from."""
-    data = tmp_path_factory.mktemp(f"pulls-{request.param}") / "hub"
-    url = new_database(request.param)
     variables = {
         "HOMEPORT_PULL_LIMIT_ANONYMOUS": str(ANONYMOUS),
         "HOMEPORT_PULL_LIMIT_USER": str(USER),
         "HOMEPORT_PULL_LIMIT_WINDOW": str(WINDOW_S),
         "HOMEPORT_TRUSTED_PROXIES": "127.0.0.1",
     }
-    if url:
-        variables["HOMEPORT_DATABASE_URL"] = url
-    with running_server(data, **variables) as server_url:
-        home = Home(server_url, settings_of(data, url), portal)
+    with new_home(request.param, **variables) as home:
         yield home
-        home.close()
 
 
 @pytest.fixture(scope="module")
