@@ -86,11 +86,14 @@ def create_app(services: Services) -> Application:
     if settings.has_pull_limits:
         registry = PullLimits(registry, services)
     web = create_web(services)
+    scim = _Late(lambda: _scim(services))
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         if path in OWN_PATHS:
             await health(services, scope, send)
+        elif path.startswith("/v2/scim/"):
+            await scim(scope, receive, send)
         elif path.startswith("/v2/") and path[4:].partition("/")[0] in RESERVED_NAMES:
             await hub(scope, receive, send)
         elif path.startswith("/v2/") or path == "/v2" or path in _TOKEN_PATHS:
@@ -102,6 +105,26 @@ def create_app(services: Services) -> Application:
 
     app = RequestLog(dispatch)
     return TrustedProxies(app, settings.trusted_proxies) if settings.trusted_proxies else app
+
+
+class _Late:
+    """A door that is made when somebody comes to it: its libraries take half a second and 30 MiB."""
+
+    def __init__(self, create: Callable[[], Application]) -> None:
+        self._create = create
+        self._made: asyncio.Task[Application] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._made is None:
+            self._made = asyncio.create_task(asyncio.to_thread(self._create))
+        door = await asyncio.shield(self._made)
+        await door(scope, receive, send)
+
+
+def _scim(services: Services) -> Application:
+    from homeport.api.scim.app import Scim  # noqa: PLC0415 - see `_Late`
+
+    return Scim(services)
 
 
 class Server:

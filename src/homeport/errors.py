@@ -6,12 +6,14 @@ HomeportError
 │                 FieldInvalid · PageInvalid
 ├── Unknown       AccountUnknown · OrganizationUnknown · NamespaceUnknown · RepositoryUnknown · ManifestUnknown
 │                 TagUnknown · BlobUnknown · ManifestBlobUnknown · UploadUnknown · AccessTokenUnknown · TeamUnknown
-│                 PageUnknown · DomainUnknown · InviteUnknown · MailUnknown · MemberUnknown
+│                 PageUnknown · DomainUnknown · InviteUnknown · MailUnknown · MemberUnknown · ScimTokenUnknown
+│                 ScimUserUnknown · ScimGroupUnknown
 ├── Conflict      AccountExists · TeamExists · UploadBusy · LastOwner · DomainVerifiedElsewhere · SecondFactorOn
-│                 SecondFactorOff · InviteClosed · TooManyInvites · TeamProtected
+│                 SecondFactorOff · InviteClosed · TooManyInvites · TeamProtected · ScimTokenExists
+│                 ScimUserExists · ScimGroupExists · InvitedInstead · UserNameImmutable
 ├── Denied        NotAuthenticated · CredentialsInvalid · OrganizationLogin · ActionDenied · TokenNotAllowed
 │                 ImageRestricted · PlanLacksFeature · PlanLimitReached · SecondFactorRequired · PasswordRefused
-│                 InviteOfAnother
+│                 InviteOfAnother · AccountShut
 ├── TooLarge      ManifestTooLarge · BlobTooLarge · BodyTooLarge
 ├── TooMany       TooManyAttempts · TooManyPulls · InviteJustSent
 └── Unavailable   DatabaseUnavailable · StoreUnavailable · StoreFull
@@ -204,6 +206,25 @@ class DomainUnknown(Unknown):
         super().__init__(f"domain {domain} not found")
 
 
+class ScimTokenUnknown(Unknown):
+    def __init__(self, organization: str) -> None:
+        super().__init__(f"SCIM token of {organization} not found")
+
+
+class ScimUserUnknown(Unknown):
+    """No such user in the organization of the identity provider that asks."""
+
+    def __init__(self, id_: str) -> None:
+        super().__init__(f"user {id_} not found")
+
+
+class ScimGroupUnknown(Unknown):
+    """No such group in the organization of the identity provider that asks."""
+
+    def __init__(self, id_: str) -> None:
+        super().__init__(f"group {id_} not found")
+
+
 class Conflict(HomeportError):
     """It cannot be done in the present state of things."""
 
@@ -267,6 +288,39 @@ class TooManyInvites(Conflict):
         super().__init__(f"{organization} may have {limit} pending invites at most")
 
 
+class ScimTokenExists(Conflict):
+    def __init__(self, organization: str) -> None:
+        super().__init__(f"{organization} has a SCIM token already: rotate or revoke it")
+
+
+class ScimUserExists(Conflict):
+    """Somebody has the name, whether or not the identity provider may know them."""
+
+    def __init__(self, user_name: str) -> None:
+        super().__init__(f"the user name {user_name} is taken")
+
+
+class ScimGroupExists(Conflict):
+    def __init__(self, display_name: str) -> None:
+        super().__init__(f"the group {display_name} exists already")
+
+
+class InvitedInstead(Conflict):
+    """Somebody has the address, and has to agree before they are in the organization."""
+
+    def __init__(self, user_name: str) -> None:
+        super().__init__(
+            f"the account of {user_name} is not the organization's: it is invited, and has to accept first"
+        )
+
+
+class UserNameImmutable(Conflict):
+    """The identity provider does not speak for the account, or for the address it is to have."""
+
+    def __init__(self, user_name: str, why: str) -> None:
+        super().__init__(f"the user name {user_name} cannot be changed: {why}")
+
+
 class Denied(HomeportError):
     """The caller may not."""
 
@@ -314,6 +368,13 @@ class ActionDenied(Denied):
     def __init__(self, action: str, what: object) -> None:
         super().__init__(f"requested access to the resource is denied: {action} on {what}")
         self.action = action
+
+
+class AccountShut(Denied):
+    """Who runs the site has shut the account: no identity provider opens it again."""
+
+    def __init__(self, user_name: str) -> None:
+        super().__init__(f"the account of {user_name} was shut by the site's administrator")
 
 
 class InviteOfAnother(Denied):

@@ -7,6 +7,7 @@ those of RFC 5321.
 
 import functools
 import re
+import unicodedata
 from typing import NamedTuple, Self
 
 from homeport.errors import AccountNameInvalid, DigestInvalid, FieldInvalid, RepositoryNameInvalid, TagNameInvalid
@@ -93,6 +94,11 @@ class AccountName(str):
 def is_mail_address(text: str) -> bool:
     """Whether a mail can be sent there."""
     return len(text) <= MAIL_ADDRESS_LENGTH_LIMIT and bool(_MAIL_ADDRESS.fullmatch(text))
+
+
+def folded(text: str) -> str:
+    """A text as it is compared where neither case nor Unicode form (ligatures, full width) makes a difference."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 class RepositoryName(NamedTuple):

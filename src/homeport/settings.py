@@ -48,6 +48,7 @@ class Feature(StrEnum):
     DOMAINS = "domains"
     SSO = "sso"
     INSIGHTS = "insights"
+    SCIM = "scim"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -8,6 +8,7 @@ from homeport.core.audit import AuditAction
 from homeport.errors import AccountExists, AccountUnknown, FieldInvalid
 from homeport.names import AccountName
 from homeport.storage.db import accounts as rows
+from homeport.storage.db import scim_users as scim_user_rows
 from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import Account, AccountKind
 
@@ -79,13 +80,20 @@ async def set_active(tx: Transaction, *, actor: Actor, name: str, is_active: boo
     Raises:
         AccountUnknown
     """
-    account = await access_user(tx, name)
-    if account.is_active != is_active:
-        await rows.set_active(tx, account, is_active=is_active)
-        await revoke(tx, account.id)
-        action = AuditAction.USER_ACTIVATE if is_active else AuditAction.USER_DEACTIVATE
-        await audit.record(tx, actor, action, account_id=account.id, name=account.name)
+    await change_active(tx, actor=actor, account=await access_user(tx, name), is_active=is_active)
     return await access_user(tx, name)
+
+
+async def change_active(tx: Transaction, *, actor: Actor, account: Account, is_active: bool) -> None:
+    """As `set_active`, for who has the account; they have found out whether the actor may."""
+    if account.is_active == is_active:
+        return
+    await rows.set_active(tx, account, is_active=is_active)
+    if is_active:
+        await scim_user_rows.forget_shut_out(tx, account_id=account.id)
+    await revoke(tx, account.id)
+    action = AuditAction.USER_ACTIVATE if is_active else AuditAction.USER_DEACTIVATE
+    await audit.record(tx, actor, action, account_id=account.id, name=account.name)
 
 
 async def reset_password(tx: Transaction, *, actor: Actor, name: str, password_hash: str) -> Account:

@@ -59,6 +59,14 @@ class AuditAction(StrEnum):
     ORG_REGISTRY_ACCESS_REGISTRY_ADDED = "org.registry_access.registry_added"
     ORG_REGISTRY_ACCESS_REGISTRY_UPDATED = "org.registry_access.registry_updated"
     ORG_REGISTRY_ACCESS_REGISTRY_REMOVED = "org.registry_access.registry_removed"
+    SCIM_TOKEN_CREATE = "scim.token.create"  # noqa: S105 - a word of the log
+    SCIM_TOKEN_ROTATE = "scim.token.rotate"  # noqa: S105 - a word of the log
+    SCIM_TOKEN_REVOKE = "scim.token.revoke"  # noqa: S105 - a word of the log
+    SCIM_USER_CREATE = "scim.user.create"
+    SCIM_USER_UPDATE = "scim.user.update"
+    SCIM_USER_ACTIVATE = "scim.user.activate"
+    SCIM_USER_DEACTIVATE = "scim.user.deactivate"
+    SCIM_USER_DELETE = "scim.user.delete"
     ENTERPRISE_SSO_ENFORCEMENT_TOGGLE = "enterprise.sso.connection.enforcement_toggle"
 
     USER_CREATE = "user.create"

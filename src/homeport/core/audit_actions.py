@@ -438,6 +438,60 @@ _USER = CatalogueGroup(
     ),
 )
 
+_SCIM = CatalogueGroup(
+    "SCIM",
+    (
+        CatalogueAction(
+            "token.create",
+            "SCIM Token Created",
+            "The identity provider was let in.",
+            "made a SCIM token for the organization {name}",
+        ),
+        CatalogueAction(
+            "token.rotate",
+            "SCIM Token Rotated",
+            "The SCIM token got another secret; the former one ended.",
+            "rotated the SCIM token of the organization {name}",
+        ),
+        CatalogueAction(
+            "token.revoke",
+            "SCIM Token Revoked",
+            "The SCIM token ended.",
+            "revoked the SCIM token of the organization {name}",
+        ),
+        CatalogueAction(
+            "user.create",
+            "SCIM User Created",
+            "The identity provider made a user, or claimed an account.",
+            "provisioned the user {name}[ as {user_name}]",
+        ),
+        CatalogueAction(
+            "user.update",
+            "SCIM User Updated",
+            "The identity provider changed what it says of a user.",
+            "changed[ {fields} of] the user {name}",
+        ),
+        CatalogueAction(
+            "user.activate",
+            "SCIM User Activated",
+            "The identity provider let a user in again.",
+            "activated the user {name}[, known as {user_name}]",
+        ),
+        CatalogueAction(
+            "user.deactivate",
+            "SCIM User Deactivated",
+            "The identity provider shut a user out: sessions and tokens ended.",
+            "deactivated the user {name}[, known as {user_name}]",
+        ),
+        CatalogueAction(
+            "user.delete",
+            "SCIM User Deleted",
+            "The identity provider took a user out of the organization.",
+            "deprovisioned the user {name}[, known as {user_name}]",
+        ),
+    ),
+)
+
 CATALOGUE: Mapping[str, CatalogueGroup] = {
     "repo": _REPO,
     "org": _ORG,
@@ -446,6 +500,7 @@ CATALOGUE: Mapping[str, CatalogueGroup] = {
     "offload": _OFFLOAD,
     "oidc": _OIDC,
     "user": _USER,
+    "scim": _SCIM,
 }
 """The groups by the first word of their actions."""
 

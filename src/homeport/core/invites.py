@@ -152,6 +152,41 @@ async def invite_all(
     return await _invite(tx, actor, terms, guests, letter)
 
 
+async def invite(
+    tx: Transaction,
+    *,
+    actor: Actor,
+    organization: Organization,
+    inviter_id: int,
+    inviter: str,
+    team: Team,
+    role: OrganizationRole,
+    invitee: str,
+    letter: Letter,
+) -> Outcome:
+    """Invite one person on behalf of an account. The caller has found out whether the actor may, and holds the
+    organization's lock.
+
+    Raises:
+        TooManyInvites: the organization would have more than `PENDING_LIMIT` pending invites.
+    """
+    now = utcnow()
+    await rows.expire(tx, organization_id=organization.id, now=now)
+    guests = await _sorted_out(tx, organization, [invitee], now)
+    if await rows.count_pending(tx, organization_id=organization.id, now=now) >= PENDING_LIMIT:
+        raise TooManyInvites(organization.name, PENDING_LIMIT)
+    terms = _Terms(
+        inviter_id=inviter_id,
+        inviter=inviter,
+        organization=organization,
+        team=team,
+        role=role,
+        now=now,
+        expires_at=now + letter.lifetime,
+    )
+    return (await _invite(tx, actor, terms, guests, letter))[0]
+
+
 async def cancel(tx: Transaction, *, actor: Actor, id_: str) -> None:
     """Take an invite back; its link stops working. Cancelling twice changes nothing.
 

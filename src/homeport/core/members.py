@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
-from homeport.core import audit
+from homeport.core import audit, directory
 from homeport.core.access import Actor, OrganizationAction, access_organization, sees_emails
 from homeport.core.accounts import access_user
 from homeport.core.audit import AuditAction, Event
@@ -17,6 +17,7 @@ from homeport.core.plans import check_members
 from homeport.errors import LastOwner, MemberUnknown, PageUnknown
 from homeport.names import OWNERS_TEAM
 from homeport.settings import Plans
+from homeport.storage.db import accounts as account_rows
 from homeport.storage.db import domains as domain_rows
 from homeport.storage.db import invites as invite_rows
 from homeport.storage.db import members as rows
@@ -179,24 +180,41 @@ async def remove_member(tx: Transaction, *, actor: Actor, organization: str, use
     found = await access_organization(tx, actor, organization, action)
     await tx.lock("organization", found.id)
     account_id, name = await _access_member(tx, found, user)
-    if await rows.get_role(tx, organization_id=found.id, account_id=account_id) is OrganizationRole.OWNER:
-        await _check_not_last(tx, found, account_id)
-    teams = await team_rows.list_of_members(tx, organization_id=found.id, account_ids=[account_id])
-    await team_rows.remove_from_all(tx, organization_id=found.id, account_id=account_id)
-    await repository_rows.delete_collaborator(tx, namespace_id=found.id, account_id=account_id)
-    await rows.delete(tx, organization_id=found.id, account_id=account_id)
-    cancelled = await invite_rows.cancel_of(tx, organization_id=found.id, account_id=account_id, now=utcnow())
-    left = [_team_event(found, AuditAction.ORG_TEAM_MEMBER_REMOVE, name, row.team) for row in teams]
+    await check_dispensable(tx, found, account_id)
+    await take_out(tx, actor=actor, organization=found, account_id=account_id, name=name)
+    await directory.leave(tx, organization_id=found.id, account_id=account_id)
+
+
+async def check_dispensable(tx: Transaction, organization: Organization, account_id: int) -> None:
+    """Whether an organization can do without one of its members. The caller holds the organization's lock.
+
+    Raises:
+        LastOwner
+    """
+    if await rows.get_role(tx, organization_id=organization.id, account_id=account_id) is OrganizationRole.OWNER:
+        await _check_not_last(tx, organization, account_id)
+
+
+async def take_out(tx: Transaction, *, actor: Actor, organization: Organization, account_id: int, name: str) -> None:
+    """End a membership with all that hangs on it. The caller has checked whether the actor may and whether the
+    organization can do without the member, and holds its lock. The entry in its directory stays.
+    """
+    teams = await team_rows.list_of_members(tx, organization_id=organization.id, account_ids=[account_id])
+    await team_rows.remove_from_all(tx, organization_id=organization.id, account_id=account_id)
+    await repository_rows.delete_collaborator(tx, namespace_id=organization.id, account_id=account_id)
+    await rows.delete(tx, organization_id=organization.id, account_id=account_id)
+    cancelled = await invite_rows.cancel_of(tx, organization_id=organization.id, account_id=account_id, now=utcnow())
+    left = [_team_event(organization, AuditAction.ORG_TEAM_MEMBER_REMOVE, name, row.team) for row in teams]
     closed = [
         Event(
             action=AuditAction.ORG_MEMBER_INVITE_CANCEL,
-            account_id=found.id,
-            name=found.name,
+            account_id=organization.id,
+            name=organization.name,
             data={"invitee": invite.invitee, "role": invite.role},
         )
         for invite in cancelled
     ]
-    await audit.record_all(tx, actor, [*left, *closed, _event(found, AuditAction.ORG_MEMBER_REMOVE, name)])
+    await audit.record_all(tx, actor, [*left, *closed, _event(organization, AuditAction.ORG_MEMBER_REMOVE, name)])
 
 
 async def put_role(
@@ -223,6 +241,10 @@ async def put_role(
     if present is OrganizationRole.OWNER:
         await _check_not_last(tx, organization, account_id)
     await rows.put(tx, organization_id=organization.id, account_id=account_id, role=role)
+    if present is None:
+        account = await account_rows.get_by_id(tx, account_id)
+        assert account is not None
+        await directory.enter(tx, organization_id=organization.id, account=account)
     action = AuditAction.ORG_MEMBER_ROLE_CHANGE if present else AuditAction.ORG_MEMBER_ADD
     events = [_event(organization, action, user, role=role, **data)]
     owners = await _owners_team(tx, organization)

@@ -1,6 +1,6 @@
 """Organizations."""
 
-from homeport.core import audit
+from homeport.core import audit, directory
 from homeport.core.access import Actor
 from homeport.core.accounts import access_user
 from homeport.core.audit import AuditAction
@@ -40,6 +40,7 @@ async def create_organization(
     owners = await team_rows.insert(tx, organization_id=organization.id, name=OWNERS_TEAM, description="")
     assert owners is not None
     await member_rows.put(tx, organization_id=organization.id, account_id=first_owner.id, role=OrganizationRole.OWNER)
+    await directory.enter(tx, organization_id=organization.id, account=first_owner)
     await team_rows.add_member(tx, team_id=owners.id, account_id=first_owner.id)
     return organization
 

@@ -29,7 +29,8 @@ from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import Organization, OrganizationRole, Permission, Profile, Team
 
 DESCRIPTION_LENGTH_LIMIT = 255
-_NAME = re.compile(r"[a-zA-Z0-9_-]{3,30}")
+NAME_LENGTH_LIMIT = 30
+_NAME = re.compile(rf"[a-zA-Z0-9_-]{{3,{NAME_LENGTH_LIMIT}}}")
 
 
 class TeamPage(msgspec.Struct, frozen=True):

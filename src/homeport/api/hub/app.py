@@ -28,6 +28,7 @@ from homeport.api.hub import (
 )
 from homeport.api.hub.errors import HUB_ERRORS, pass_on, render_http, renderers
 from homeport.api.hub.requests import CALLER, HubRequest, find_caller, from_where, identified
+from homeport.api.rate_limits import headers as rate_limit_headers
 from homeport.api.requests import send_error
 from homeport.core import limits
 from homeport.core.access import ANONYMOUS, Actor
@@ -89,7 +90,7 @@ class Hub:
         # Whose token lets nobody in counts by address, so that there is a limit to guessing tokens.
         actor = ANONYMOUS if isinstance(caller, HomeportError) else caller
         window = await limits.count_request(self._services, actor, address=request.address)
-        headers = [*_SECURITY_HEADERS, *rate_limits.headers(window)]
+        headers = [*_SECURITY_HEADERS, *rate_limit_headers(window)]
         is_head = request.method == "HEAD"
         is_begun = False
 

@@ -1,19 +1,8 @@
-"""Docker Hub API §Rate limiting: the headers of every answer, and the answer to those who ask too often."""
+"""Docker Hub API §Rate limiting: the answer to those who ask too often."""
 
-from homeport.api.http import Headers, Response
+from homeport.api.http import Response
 from homeport.core.limits import seconds_until
 from homeport.storage.cache.cache import Window
-
-
-def headers(window: Window | None) -> Headers:
-    """How many requests are left until when; nothing where there is no limit."""
-    if window is None:
-        return []
-    return [
-        (b"x-ratelimit-limit", b"%d" % window.limit),
-        (b"x-ratelimit-remaining", b"%d" % window.remaining),
-        (b"x-ratelimit-reset", b"%d" % window.reset_at),
-    ]
 
 
 def refusal(window: Window) -> Response:

@@ -8,7 +8,7 @@ from homeport.storage.db.database import Transaction, utcnow
 from homeport.storage.db.records import Account, AccountKind, Badge, PlanName, Revocation, SigningKey
 
 _COLUMNS = """id, uuid, name, kind, email, full_name, password_hash, credentials_version, is_active, is_site_admin,
-    plan, badge, created_at"""
+    plan, badge, managing_organization_id, created_at"""
 
 SEEN_WITHIN = timedelta(minutes=1)
 """How exact `last_seen_at` is: a busy client is not written down every two seconds."""
@@ -58,6 +58,10 @@ async def get_by_uuid(tx: Transaction, uuid: str) -> Account | None:
     return await tx.one(Account, f"select {_COLUMNS} from accounts where uuid = :uuid", uuid=uuid)
 
 
+async def get_by_id(tx: Transaction, id_: int) -> Account | None:
+    return await tx.one(Account, f"select {_COLUMNS} from accounts where id = :id", id=id_)
+
+
 async def list_named(tx: Transaction, names: Sequence[str]) -> list[Account]:
     """Accounts of these names; the caller bounds their number."""
     return await tx.many(Account, f"select {_COLUMNS} from accounts where name in (:names...text)", names=list(names))
@@ -104,6 +108,33 @@ async def set_active(tx: Transaction, account: Account, *, is_active: bool) -> N
         """,
         id=account.id,
         is_active=is_active,
+    )
+
+
+async def set_managing_organization(tx: Transaction, account_id: int, organization_id: int | None) -> None:
+    await tx.run(
+        "update accounts set managing_organization_id = :organization_id where id = :id",
+        id=account_id,
+        organization_id=organization_id,
+    )
+
+
+async def set_full_name(tx: Transaction, account_id: int, full_name: str) -> None:
+    await tx.run("update accounts set full_name = :full_name where id = :id", id=account_id, full_name=full_name)
+
+
+async def set_email(tx: Transaction, account_id: int, email: str) -> bool:
+    """Give an account another address; False if somebody else has it."""
+    return bool(
+        await tx.run(
+            """
+            update accounts set email = :email where id = :id and not exists (
+                select 1 from accounts other where lower(other.email) = lower(:email) and other.id <> :id
+            )
+            """,
+            id=account_id,
+            email=email,
+        )
     )
 
 

@@ -121,6 +121,20 @@ async def list_among(tx: Transaction, *, organization_id: int, account_ids: Sequ
     )
 
 
+async def is_elsewhere(tx: Transaction, *, account_id: int, organization_id: int) -> bool:
+    """Whether an account is a member of another organization than this one."""
+    found = await tx.value(
+        int,
+        """
+        select 1 from organization_members
+        where account_id = :account_id and organization_id <> :organization_id limit 1
+        """,
+        account_id=account_id,
+        organization_id=organization_id,
+    )
+    return found is not None
+
+
 async def has_other_owner(tx: Transaction, *, organization_id: int, account_id: int) -> bool:
     """Whether an organization has an owner who can log in, beside one account."""
     found = await tx.value(

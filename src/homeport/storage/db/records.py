@@ -58,6 +58,8 @@ class Account(msgspec.Struct, frozen=True):
     is_site_admin: bool
     plan: PlanName
     badge: Badge
+    managing_organization_id: int | None
+    """The organization whose identity provider speaks for the account."""
     created_at: datetime
 
 
@@ -397,3 +399,91 @@ class AuditEvent(msgspec.Struct, frozen=True):
     actor: str
     data: str
     created_at: datetime
+
+
+class ScimToken(msgspec.Struct, frozen=True):
+    """What lets an organization's identity provider in. `created_by` is the name of who made its secret."""
+
+    organization_id: int
+    created_by: str
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+class ScimOrganization(Organization, frozen=True):
+    """The organization that a SCIM token is for."""
+
+    last_used_at: datetime | None
+
+
+class ScimUser(msgspec.Struct, frozen=True):
+    """A member as an identity provider sees them, or somebody whom it has shut out.
+
+    `is_managed` tells whether the organization speaks for the account, `is_shut_out` whether it was the provider who
+    shut them out. `version` changes with everything that is shown.
+    """
+
+    account_id: int
+    uuid: str
+    account_name: str
+    email: str | None
+    is_account_active: bool
+    is_managed: bool
+    role: OrganizationRole | None
+    user_name: str
+    external_id: str | None
+    given_name: str | None
+    family_name: str | None
+    display_name: str | None
+    ordered_role: OrganizationRole | None
+    """The role that they have, if the provider has ordered one."""
+    ordered_team: str | None
+    """The team that the provider has ordered, if they are in it still."""
+    is_shut_out: bool
+    created_at: datetime
+    updated_at: datetime
+    version: str
+
+    @property
+    def is_in(self) -> bool:
+        return self.is_account_active and self.role is not None
+
+
+class ScimEmail(msgspec.Struct, frozen=True):
+    """One of a user's addresses as the identity provider wrote it; mails go to the account's own."""
+
+    account_id: int
+    value: str | None
+    display: str | None
+    type: str | None
+    is_primary: bool | None
+
+
+class ScimMembership(msgspec.Struct, frozen=True):
+    """That a user is in a team."""
+
+    account_id: int
+    team_uuid: str
+    display: str
+
+
+class ScimGroup(msgspec.Struct, frozen=True):
+    """A team as an identity provider sees it."""
+
+    id: int
+    uuid: str
+    name: str
+    display_name: str
+    external_id: str | None
+    created_at: datetime
+    updated_at: datetime
+    version: str
+
+
+class ScimGroupMember(msgspec.Struct, frozen=True):
+    """A user in a team."""
+
+    team_id: int
+    account_id: int
+    uuid: str
+    name: str

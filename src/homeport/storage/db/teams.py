@@ -28,8 +28,8 @@ async def insert(tx: Transaction, *, organization_id: int, name: str, descriptio
     return await tx.one(
         Team,
         f"""
-        insert into teams (uuid, organization_id, name, description, created_at)
-        values (:uuid, :organization_id, :name, :description, :now)
+        insert into teams (uuid, organization_id, name, display_key, description, created_at, updated_at)
+        values (:uuid, :organization_id, :name, lower(:name), :description, :now, :now)
         on conflict do nothing
         returning {_COLUMNS}
         """,
@@ -50,14 +50,27 @@ async def get(tx: Transaction, *, organization_id: int, name: str) -> Team | Non
     )
 
 
+async def get_by_id(tx: Transaction, team_id: int) -> Team | None:
+    return await tx.one(Team, f"select {_COLUMNS} from teams where id = :id", id=team_id)
+
+
 async def update(tx: Transaction, team_id: int, *, name: str, description: str) -> Team | None:
-    """The caller holds the organization's lock, and has seen that the name is free."""
+    """The caller holds the organization's lock, and has seen that the name is free. A new name is also what identity
+    providers see from then on.
+    """
     return await tx.one(
         Team,
-        f"update teams set name = :name, description = :description where id = :id returning {_COLUMNS}",
+        f"""
+        update teams set name = :name, description = :description, updated_at = :now,
+            display_name = case when name = :name then display_name end,
+            display_key = case when name = :name then display_key else lower(:name) end
+        where id = :id
+        returning {_COLUMNS}
+        """,
         id=team_id,
         name=name,
         description=description,
+        now=utcnow(),
     )
 
 

@@ -1,0 +1,98 @@
+"""Where this service goes beside scim2-server: what Docker's description says of PUT, and what clients need of answers.
+
+* `active` is an attribute that every user has, so the schema says that it is required; who makes a user without it is
+  not refused, but lets them in.
+* PUT: what is left out stays as it is, but for `active`: without it (or `enabled`, Docker's own word) a user is
+  deactivated. RFC 7644 §3.5.1 leaves to a service what becomes of attributes that are left out.
+* PATCH answers 200 with the resource; RFC 7644 §3.5.2 allows that and 204, and not every client knows the latter.
+* Lists have `resources` beside `Resources`, as Docker's description writes it.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from scim2_models import Context, Resource, ResourceType, ResponseParameters, SearchRequest
+from scim2_server.conditions import Conditions
+from scim2_server.responses import ScimResponse
+from scim2_server.service import ScimService
+from scim2_server.storage import SearchPage
+
+from homeport.api.scim.models import DockerUser, Group, User, build_provider
+
+_KEPT = ("user_name", "external_id", "name", "display_name", "emails")
+_LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
+
+
+class Service(ScimService):
+    def __init__(self) -> None:
+        super().__init__(build_provider())
+
+    def read_creation(self, resource_type: ResourceType, body: bytes, content_type: str | None) -> Resource[Any]:
+        if resource_type.name == "User":
+            decoded = self.decode_body(body, content_type)
+            if isinstance(decoded, dict):
+                body = msgspec.json.encode(_with_active(decoded, default=True))
+        return super().read_creation(resource_type, body, content_type)
+
+    def read_replacement(self, resource_type: ResourceType, body: bytes, content_type: str | None) -> Resource[Any]:
+        if resource_type.name == "User":
+            decoded = self.decode_body(body, content_type)
+            if isinstance(decoded, dict):
+                body = msgspec.json.encode(_with_active(decoded, default=False))
+                if not any(name.lower() == "username" and decoded[name] for name in decoded):
+                    # Docker's description asks for no user name here, and RFC 7643 wants one in every request.
+                    return self.read_body(self.get_model(resource_type), body, content_type, Context.DEFAULT)
+        return super().read_replacement(resource_type, body, content_type)
+
+    def apply_replacement(
+        self, current: Resource[Any], replacement: Resource[Any], conditions: Conditions
+    ) -> Resource[Any] | None:
+        if isinstance(current, User):
+            for name in _KEPT:
+                if getattr(replacement, name) is None:
+                    setattr(replacement, name, getattr(current, name))
+            if replacement[DockerUser] is None:
+                replacement[DockerUser] = current[DockerUser]
+        elif isinstance(current, Group) and isinstance(replacement, Group) and replacement.external_id is None:
+            replacement.external_id = current.external_id
+        return super().apply_replacement(current, replacement, conditions)
+
+    def patch_response(
+        self, base_url: str, resource: Resource[Any], response_parameters: ResponseParameters[Any]
+    ) -> ScimResponse:
+        return self.replacement_response(base_url, resource, response_parameters)
+
+    def publish(self, base_url: str, resource: Resource[Any]) -> Resource[Any]:
+        """The storage knows all URLs, and makes each resource anew: there is nothing to copy and to fill in."""
+        return resource
+
+    def search_response(
+        self,
+        base_url: str,
+        resource_types: list[ResourceType],
+        page: SearchPage,
+        search_request: SearchRequest[Any],
+    ) -> ScimResponse:
+        """The page as it is: reading what was written just before would double its time."""
+        resources = [
+            resource.model_dump(scim_ctx=Context.RESOURCE_QUERY_RESPONSE, response_parameters=search_request)
+            for resource in page.resources
+        ]
+        body = {
+            "schemas": [_LIST],
+            "totalResults": page.total,
+            "itemsPerPage": len(resources),
+            "startIndex": search_request.start_index,
+            "Resources": resources,
+        }
+        return ScimResponse(HTTPStatus.OK, body)
+
+
+def _with_active(body: dict[str, Any], *, default: bool) -> dict[str, Any]:
+    """A user of whom it is said whether they are let in: by `active`, else by `enabled`, else by the default."""
+    names = {name.lower(): name for name in body}
+    if "active" in names and body[names["active"]] is not None:
+        return body
+    others = {name: value for name, value in body.items() if name.lower() != "active"}
+    return {**others, "active": others.get(names.get("enabled", ""), default)}

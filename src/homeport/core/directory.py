@@ -1,0 +1,28 @@
+"""The directory of an organization: one entry for each member, which is what its identity provider sees of them.
+
+Site administrators have no entry: no identity provider reaches them. What providers do with entries is in
+`core/scim_users.py`; here they are kept in step with the members.
+"""
+
+from homeport.storage.db import scim_users as rows
+from homeport.storage.db.database import Transaction
+from homeport.storage.db.records import Account, ScimEmail
+
+
+async def enter(tx: Transaction, *, organization_id: int, account: Account) -> None:
+    """Enter a new member; who was in the directory already (shut out, and let in again) stays under their name."""
+    if account.is_site_admin:
+        return
+    present = await rows.get_of_account(tx, organization_id=organization_id, account_id=account.id)
+    user_name = account.email or account.name
+    await rows.insert(
+        tx, organization_id=organization_id, account_id=account.id, name=account.name, user_name=user_name
+    )
+    if present is None and account.email:
+        email = ScimEmail(account.id, value=account.email, display=account.email, type=None, is_primary=True)
+        await rows.insert_emails(tx, [email], organization_id=organization_id)
+
+
+async def leave(tx: Transaction, *, organization_id: int, account_id: int) -> None:
+    """Forget a member who has left."""
+    await rows.delete(tx, organization_id=organization_id, account_id=account_id)
