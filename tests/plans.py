@@ -65,6 +65,7 @@ def plans_of(home: Home, verb: Callable[[Transaction], Awaitable[object]], *, mu
             async with services.db.write() as tx:
                 if must_scan and not services.settings.is_sqlite:
                     await tx.run("set local enable_seqscan = off")
+                    await tx.run("set local enable_sort = off")
                 await verb(_Explaining(tx, plans, is_sqlite=services.settings.is_sqlite))
                 raise _Done
         except _Done:

@@ -81,7 +81,7 @@ def create_app(services: Services) -> Application:
     from homeport.web.app import is_page  # noqa: PLC0415
 
     settings = services.settings
-    hub = create_hub(services)
+    hub = create_hub(services, beside=_describe_scim)
     registry: Application = Registry(services)
     if settings.has_pull_limits:
         registry = PullLimits(registry, services)
@@ -125,6 +125,12 @@ def _scim(services: Services) -> Application:
     from homeport.api.scim.app import Scim  # noqa: PLC0415 - see `_Late`
 
     return Scim(services)
+
+
+def _describe_scim() -> dict[str, Any]:
+    from homeport.api.scim.description import describe  # noqa: PLC0415 - see `_Late`
+
+    return describe()
 
 
 class Server:

@@ -116,6 +116,27 @@ def test_users_that_cannot_be(
     assert len(answer(command("user", "list", "--json"))) == 1
 
 
+def test_the_token_of_an_identity_provider(command: Command) -> None:
+    ok(command("migrate"))
+    ok(command("user", "create", "ann", "--email", "ann@example.com", "--password-stdin", stdin="a password\n"))
+    ok(command("org", "create", "acme", "--owner", "ann"))
+    assert "SCIM token of acme not found" in command("scim", "token", "acme").stderr
+    made = answer(command("scim", "create-token", "acme", "--json"))
+    assert made["token"].startswith("dckr_scim_")
+    again = command("scim", "create-token", "acme")
+    assert (again.returncode, "rotate or revoke" in again.stderr) == (1, True)
+    shown = answer(command("scim", "token", "acme", "--json"))
+    assert (shown["created_by"], shown["last_used_at"]) == ("homeport", None)
+    assert "token" not in shown
+    rotated = ok(command("scim", "rotate-token", "acme"))
+    assert "dckr_scim_" in rotated
+    assert made["token"] not in rotated
+    assert "last used never" in ok(command("scim", "token", "acme"))
+    assert ok(command("scim", "revoke-token", "acme")) == "revoked the SCIM token of acme\n"
+    for verb in ("rotate-token", "revoke-token"):
+        assert command("scim", verb, "acme").returncode == 1
+
+
 def test_organizations_and_teams(command: Command) -> None:
     ok(command("migrate"))
     for name in ("ann", "bob"):

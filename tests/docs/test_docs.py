@@ -53,7 +53,7 @@ def test_links_lead_somewhere() -> None:
 
 def test_the_commands_of_the_operators_page_exist() -> None:
     page = (ROOT / "docs/operations/commands.md").read_text()
-    groups = {"user", "org", "team", "audit", "account", "mail"}
+    groups = {"user", "org", "team", "scim", "audit", "account", "mail"}
     for line in re.findall(r"^(?:.*\| )?homeport (.+)$", page, re.MULTILINE):
         words = line.split()
         path = words[:2] if words[0] in groups else words[:1]

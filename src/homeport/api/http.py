@@ -21,6 +21,9 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 QUERY_LENGTH_LIMIT = 8192
 
+SCIM_ROOT = "/v2/scim/2.0"
+"""Where the SCIM door is; the Hub door tells owners of it."""
+
 
 class BodyBroken(SizeMismatch):
     """The client went away in the middle of a body."""

@@ -3,7 +3,7 @@
 from cyclopts import App
 
 from homeport import __version__
-from homeport.cli import accounts, audit, mails, maintenance, orgs, teams, users
+from homeport.cli import accounts, audit, mails, maintenance, orgs, scim, teams, users
 from homeport.cli.output import guarded
 from homeport.cli.serve import serve
 
@@ -16,6 +16,7 @@ app.command(serve)
 app.command(users.app)
 app.command(orgs.app)
 app.command(teams.app)
+app.command(scim.app)
 app.command(audit.app)
 app.command(accounts.app)
 app.command(mails.app)

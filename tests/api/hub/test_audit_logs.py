@@ -662,7 +662,7 @@ def test_the_catalogue_has_all_that_is_written_and_words_for_it() -> None:
 
 def test_the_catalogue_has_all_of_dockers_actions_with_their_labels() -> None:
     docker = json.loads((SAMPLES / "audit_actions.json").read_text())
-    assert [*docker, "user"] == list(CATALOGUE)
+    assert [*docker, "user", "scim"] == list(CATALOGUE)
     for name, group in docker.items():
         ours = {action.name: action.label for action in CATALOGUE[name].actions}
         assert CATALOGUE[name].label == group["label"]
@@ -673,7 +673,7 @@ def test_the_catalogue_is_served_whole(place: Place) -> None:
     answer = place.client.get(f"/v2/auditlogs/{place.name}/actions")
     assert list(answer.json()) == ["actions"]
     served = answer.json()["actions"]
-    assert set(served) == {"repo", "org", "billing", "enterprise", "offload", "oidc", "user"}
+    assert set(served) == {"repo", "org", "billing", "enterprise", "offload", "oidc", "user", "scim"}
     names = []
     for group, told in served.items():
         assert set(told) == {"actions", "label"}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -60,5 +61,11 @@ def throw_at(home: Home, operation: Any) -> None:
     def throw(case: Any) -> None:
         case.call_and_validate(headers={"authorization": token}, checks=CHECKS)
 
-    token = home.hub(home.admin).headers["authorization"]
+    hub = home.hub(home.admin)
+    token = scim_token(home, hub) if operation.path.startswith("/v2/scim/") else hub.headers["authorization"]
     throw()
+
+
+def scim_token(home: Home, hub: httpx.Client) -> str:
+    organization = home.organization(home.admin)
+    return f"Bearer {hub.post(f'/v2/orgs/{organization}/scim/token').json()['token']}"

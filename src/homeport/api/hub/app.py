@@ -1,9 +1,10 @@
 """The Hub door: Docker's Hub API as a Litestar application."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from litestar import Litestar, Router
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler
@@ -23,9 +24,11 @@ from homeport.api.hub import (
     members,
     org_settings,
     rate_limits,
+    scim_tokens,
     second_factor,
     tags,
 )
+from homeport.api.hub.documents import BESIDE
 from homeport.api.hub.errors import HUB_ERRORS, pass_on, render_http, renderers
 from homeport.api.hub.requests import CALLER, HubRequest, find_caller, from_where, identified
 from homeport.api.rate_limits import headers as rate_limit_headers
@@ -49,6 +52,7 @@ IDENTIFIED: Sequence[ControllerRouterHandler] = [
     *org_settings.handlers,
     *domains.handlers,
     *badges.handlers,
+    *scim_tokens.handlers,
     invites.router,
     mails.router,
     members.router,
@@ -59,8 +63,8 @@ IDENTIFIED: Sequence[ControllerRouterHandler] = [
 _OPEN_PATHS = {path for handler in OPEN if isinstance(handler, BaseRouteHandler) for path in handler.paths}
 
 
-def create_app(services: Services) -> "Hub":
-    """The door as an ASGI application, without a lifespan."""
+def create_app(services: Services, *, beside: Callable[[], Mapping[str, Any]] | None = None) -> "Hub":
+    """The door as an ASGI application, without a lifespan; `beside` describes another door, for the same reference."""
 
     def provide_services() -> Services:
         return services
@@ -73,6 +77,7 @@ def create_app(services: Services) -> "Hub":
         openapi_config=None,
         logging_config=None,
         debug=False,
+        state=State({BESIDE: beside}),
     )
     return Hub(app, services)
 

@@ -8,10 +8,13 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 
 from homeport.api.http import base_url
-from homeport.api.hub.openapi import describe
+from homeport.api.hub.openapi import describe, merged
 from homeport.api.hub.reference_page import render
 from homeport.api.hub.requests import HubRequest
 from homeport.core.services import Services
+
+BESIDE = "beside"
+"""What describes another door, which the reference has too."""
 
 _DESCRIPTION = "description"
 _PAGES = "pages"
@@ -44,7 +47,8 @@ async def get_reference(request: HubRequest, services: NamedDependency[Services]
 def description_of(app: Any) -> dict[str, Any]:
     """The description of an application's routes, made at the first call."""
     if _DESCRIPTION not in app.state:
-        app.state[_DESCRIPTION] = describe(app.routes)
+        beside = app.state[BESIDE]
+        app.state[_DESCRIPTION] = merged(describe(app.routes), beside() if beside else {})
     found: dict[str, Any] = app.state[_DESCRIPTION]
     return found
 

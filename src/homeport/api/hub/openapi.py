@@ -156,6 +156,19 @@ def describe(routes: Iterable[BaseRoute]) -> dict[str, Any]:
     }
 
 
+def merged(description: dict[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """A description with the tags, paths and components of another."""
+    components = description["components"]
+    return {
+        **description,
+        "tags": [*description["tags"], *other.get("tags", ())],
+        "paths": {**description["paths"], **other.get("paths", {})},
+        "components": {
+            name: {**components.get(name, {}), **other.get("components", {}).get(name, {})} for name in components
+        },
+    }
+
+
 def _operations(routes: Iterable[BaseRoute]) -> Iterator[Operation]:
     for route in routes:
         if not isinstance(route, HTTPRoute) or not route.path.startswith("/v2/"):

@@ -12,7 +12,7 @@ from scim2_server.handler import AsyncScimHandler
 from scim2_server.requests import ScimRequest
 from scim2_server.responses import ScimResponse
 
-from homeport.api.http import Receive, Request, Response, Scope, Send, base_url, bearer_token
+from homeport.api.http import SCIM_ROOT, Receive, Request, Response, Scope, Send, base_url, bearer_token
 from homeport.api.rate_limits import headers as rate_limit_headers
 from homeport.api.scim.errors import TooManyException, told
 from homeport.api.scim.service import Service
@@ -27,7 +27,6 @@ from homeport.storage.cache.cache import Window
 
 log = structlog.get_logger()
 
-ROOT = "/v2/scim/2.0"
 BODY_SIZE_LIMIT = 8 * 1024 * 1024
 """Enough for a group of 100,000 members."""
 
@@ -106,14 +105,14 @@ class Scim:
             raise NotFoundException(detail=f"No SCIM endpoint at {request.path!r}: not found")
         method = "GET" if request.method == "HEAD" else request.method
         is_read = request.method in _READS or request.path.rstrip("/").endswith("/.search")
-        root = base_url(self._services.settings, request.scope) + ROOT
+        root = base_url(self._services.settings, request.scope) + SCIM_ROOT
         storage = OrganizationStorage(self._services.db, provider, base_url=root, is_read=is_read)
         body = b"" if request.method in _READS else await request.whole_body(BODY_SIZE_LIMIT)
         return await AsyncScimHandler(self._service, storage).handle(
             ScimRequest(
                 method=method,
                 base_url=root,
-                path=request.path.removeprefix(ROOT) or "/",
+                path=request.path.removeprefix(SCIM_ROOT) or "/",
                 query={name: values[0] for name, values in request.query.items()},
                 headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"]],
                 body=body,
@@ -128,7 +127,7 @@ def _known(provider: Provider | NotAuthenticated) -> Provider:
 
 
 def _is_here(path: str) -> bool:
-    return path == ROOT or path.startswith(f"{ROOT}/")
+    return path == SCIM_ROOT or path.startswith(f"{SCIM_ROOT}/")
 
 
 def _headers(answer: ScimResponse) -> Iterator[tuple[bytes, bytes]]:
