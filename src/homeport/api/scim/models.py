@@ -14,6 +14,7 @@ from scim2_models import (
     CaseExact,
     ChangePassword,
     ComplexAttribute,
+    EnterpriseUser,
     ETag,
     Extension,
     Filter,
@@ -30,6 +31,7 @@ from scim2_models import (
     Sort,
     Uniqueness,
 )
+from scim2_models import User as CoreUser
 
 from homeport.names import folded
 
@@ -141,6 +143,13 @@ class Group(Resource[Any]):
 
 SCIM_USER: Any = cast(Any, User)[DockerUser]
 """The class of users, with what Docker adds."""
+
+
+class AskedUser(CoreUser[EnterpriseUser]):
+    """What searches may name: all that RFC 7643 has of users. Nobody has what is not kept here."""
+
+    manager: str | None = None
+    """As Microsoft Entra ID asks for it: without its schema."""
 
 
 def _comparison_key(binding: Any, value: str) -> str:

@@ -5,6 +5,7 @@
 * PUT: what is left out stays as it is, but for `active`: without it (or `enabled`, Docker's own word) a user is
   deactivated. RFC 7644 §3.5.1 leaves to a service what becomes of attributes that are left out.
 * PATCH answers 200 with the resource; RFC 7644 §3.5.2 allows that and 204, and not every client knows the latter.
+* Searches may name attributes of RFC 7643 that are not kept here. Nobody has a value of them (RFC 7644 §3.4.2.1).
 * Lists have `resources` beside `Resources`, as Docker's description writes it.
 """
 
@@ -18,7 +19,7 @@ from scim2_server.responses import ScimResponse
 from scim2_server.service import ScimService
 from scim2_server.storage import SearchPage
 
-from homeport.api.scim.models import DockerUser, Group, User, build_provider
+from homeport.api.scim.models import AskedUser, DockerUser, Group, User, build_provider
 
 _KEPT = ("user_name", "external_id", "name", "display_name", "emails")
 _LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
@@ -66,6 +67,10 @@ class Service(ScimService):
     def publish(self, base_url: str, resource: Resource[Any]) -> Resource[Any]:
         """The storage knows all URLs, and makes each resource anew: there is nothing to copy and to fill in."""
         return resource
+
+    def search_models(self, resource_types: list[ResourceType]) -> list[type[Resource[Any]]]:
+        asked = [AskedUser] if any(resource_type.name == "User" for resource_type in resource_types) else []
+        return [*super().search_models(resource_types), *asked]
 
     def search_response(
         self,
