@@ -5,6 +5,8 @@
 * PUT: what is left out stays as it is, but for `active`: without it (or `enabled`, Docker's own word) a user is
   deactivated. RFC 7644 §3.5.1 leaves to a service what becomes of attributes that are left out.
 * PATCH answers 200 with the resource; RFC 7644 §3.5.2 allows that and 204, and not every client knows the latter.
+* PATCH: a removal may list values instead of a filter, as Microsoft Entra ID does. Its nulls and mere descriptions
+  (`$ref`, `display`) tell nothing apart.
 * Searches may name attributes of RFC 7643 that are not kept here. Nobody has a value of them (RFC 7644 §3.4.2.1).
 * Lists have `resources` beside `Resources`, as Docker's description writes it.
 """
@@ -13,7 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from scim2_models import Context, Resource, ResourceType, ResponseParameters, SearchRequest
+from scim2_models import Context, PatchOp, Resource, ResourceType, ResponseParameters, SearchRequest
 from scim2_server.conditions import Conditions
 from scim2_server.responses import ScimResponse
 from scim2_server.service import ScimService
@@ -22,6 +24,7 @@ from scim2_server.storage import SearchPage
 from homeport.api.scim.models import AskedUser, DockerUser, Group, User, build_provider
 
 _KEPT = ("user_name", "external_id", "name", "display_name", "emails")
+_DESCRIPTIONS = ("$ref", "display")
 _LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 
 
@@ -58,6 +61,12 @@ class Service(ScimService):
         elif isinstance(current, Group) and isinstance(replacement, Group) and replacement.external_id is None:
             replacement.external_id = current.external_id
         return super().apply_replacement(current, replacement, conditions)
+
+    def read_patch(self, resource_type: ResourceType, body: bytes, content_type: str | None) -> "PatchOp[Any]":
+        decoded = self.decode_body(body, content_type)
+        if isinstance(decoded, dict):
+            body = msgspec.json.encode(_with_plain_removals(decoded))
+        return super().read_patch(resource_type, body, content_type)
 
     def patch_response(
         self, base_url: str, resource: Resource[Any], response_parameters: ResponseParameters[Any]
@@ -101,3 +110,27 @@ def _with_active(body: dict[str, Any], *, default: bool) -> dict[str, Any]:
         return body
     others = {name: value for name, value in body.items() if name.lower() != "active"}
     return {**others, "active": others.get(names.get("enabled", ""), default)}
+
+
+def _with_plain_removals(body: dict[str, Any]) -> dict[str, Any]:
+    """A PATCH in which the values of removals are no more than what they are told apart by."""
+    names = {name.lower(): name for name in body}
+    operations = body.get(names.get("operations", ""))
+    if not isinstance(operations, list):
+        return body
+    return {**body, names["operations"]: [_with_plain_removal(operation) for operation in operations]}
+
+
+def _with_plain_removal(operation: Any) -> Any:
+    names = {name.lower(): name for name in operation} if isinstance(operation, dict) else {}
+    if "value" not in names or str(operation.get(names.get("op", ""))).lower() != "remove":
+        return operation
+    value = operation[names["value"]]
+    plain = [_plain(entry) for entry in value] if isinstance(value, list) else _plain(value)
+    return {**operation, names["value"]: plain}
+
+
+def _plain(entry: Any) -> Any:
+    if not isinstance(entry, dict):
+        return entry
+    return {name: part for name, part in entry.items() if part is not None and name.lower() not in _DESCRIPTIONS}
