@@ -85,7 +85,7 @@ class Stage:
         assert answer.status_code == step["status"], answer.text
         found = answer.json() if answer.content else None
         for name, where in step.get("keep", {}).items():
-            value = found
+            value: Any = found
             for part in where.split("."):
                 value = value[part]
             self.kept[name] = value
