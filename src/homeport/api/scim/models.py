@@ -134,7 +134,7 @@ class Group(Resource[Any]):
 
     __schema__ = URN("urn:ietf:params:scim:schemas:core:2.0:Group")
 
-    display_name: Annotated[str | None, Required.true] = None
+    display_name: Annotated[str | None, Uniqueness.server, Required.true] = None
     """The name of the group; the team's own name is made from it."""
 
     members: list[GroupMember] | None = None

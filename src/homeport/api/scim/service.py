@@ -11,6 +11,7 @@
 * Lists have `resources` beside `Resources`, as Docker's description writes it.
 """
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -76,6 +77,12 @@ class Service(ScimService):
     def publish(self, base_url: str, resource: Resource[Any]) -> Resource[Any]:
         """The storage knows all URLs, and makes each resource anew: there is nothing to copy and to fill in."""
         return resource
+
+    def service_provider_config(self, location: str, query: Mapping[str, str]) -> ScimResponse:
+        answer = super().service_provider_config(location, query)
+        assert answer.body is not None
+        answer.body["documentationUri"] = location.removesuffix("/v2/scim/2.0/ServiceProviderConfig") + "/reference"
+        return answer
 
     def search_models(self, resource_types: list[ResourceType]) -> list[type[Resource[Any]]]:
         asked = [AskedUser] if any(resource_type.name == "User" for resource_type in resource_types) else []
