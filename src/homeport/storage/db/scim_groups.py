@@ -45,7 +45,7 @@ def fields(base_url: str) -> Fields:
             _MEMBERS,
             {
                 "value": Column("a.uuid"),
-                "ref": Column("a.uuid", prefix=folded(f"{base_url}/Users/")),
+                "ref": Column("a.uuid", prefix=f"{base_url}/Users/"),
                 "type": Column("'user'"),
             },
             order="a.name",

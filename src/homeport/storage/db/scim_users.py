@@ -46,7 +46,7 @@ def fields(base_url: str) -> Fields:
             {
                 "value": Column("t.uuid"),
                 "display": Column("t.display_key"),
-                "ref": Column("t.uuid", prefix=folded(f"{base_url}/Groups/")),
+                "ref": Column("t.uuid", prefix=f"{base_url}/Groups/"),
                 "type": Column("'direct'"),
             },
             order="t.display_key, t.id",
