@@ -36,7 +36,7 @@ def moved(resource: Any, provider: IdentityProvider) -> Any:
 
 
 def check_user(sent: Json, made: Json, provider: IdentityProvider) -> None:
-    """All that is kept is as it was sent, what the service chooses has the sample's shape, and nothing else is there."""
+    """What is kept is as it was sent, what the service chooses has the sample's shape, and nothing else is there."""
     assert made.keys() <= KEPT
     for name in KEPT & sent.keys() - set(SERVER_CHOSEN) - {"name"}:
         assert made[name] == (sent[name] if name != "schemas" else [USER]), name
