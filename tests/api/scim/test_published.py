@@ -5,6 +5,7 @@ Beside what is asserted here, `tests/scim.py` holds every answer against the sha
 
 import re
 from datetime import datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -78,7 +79,8 @@ def test_replacing_changes_the_name_and_nothing_else(provider: IdentityProvider)
 
 def test_a_replacement_without_a_name_does_not_clear_it(provider: IdentityProvider) -> None:
     made = jon(provider)
-    for fields in ({}, {"name": None}):
+    names: list[Any] = [None, {}, {"givenName": None}, {"formatted": "Jon"}]
+    for fields in ({}, *({"name": name} for name in names)):
         changed = provider.put(f"/Users/{made['id']}", {"schemas": [USER], "enabled": True, **fields}).json()
         assert (changed["name"], changed["active"]) == (made["name"], True)
 

@@ -16,13 +16,16 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
+from pydantic import ValidationError
 from scim2_models import Context, PatchOp, Resource, ResourceType, ResponseParameters, SearchRequest
+from scim2_models.exceptions import InvalidValueException
 from scim2_server.conditions import Conditions
 from scim2_server.responses import ScimResponse
-from scim2_server.service import ScimService
+from scim2_server.service import ScimService, scim_exception_of
 from scim2_server.storage import SearchPage
 
-from homeport.api.scim.models import AskedUser, DockerUser, Group, User, build_provider
+from homeport.api.http import SCIM_ROOT
+from homeport.api.scim.models import AskedUser, DockerUser, Group, Name, User, build_provider
 
 _KEPT = ("user_name", "external_id", "name", "display_name", "emails")
 _DESCRIPTIONS = ("$ref", "display")
@@ -55,7 +58,7 @@ class Service(ScimService):
     ) -> Resource[Any] | None:
         if isinstance(current, User):
             for name in _KEPT:
-                if getattr(replacement, name) is None:
+                if _is_left_out(getattr(replacement, name)):
                     setattr(replacement, name, getattr(current, name))
             if replacement[DockerUser] is None:
                 replacement[DockerUser] = current[DockerUser]
@@ -69,6 +72,16 @@ class Service(ScimService):
             body = msgspec.json.encode(_with_plain_removals(decoded))
         return super().read_patch(resource_type, body, content_type)
 
+    def apply_patch(
+        self, current: Resource[Any], patch_op: "PatchOp[Any]", conditions: Conditions
+    ) -> Resource[Any] | None:
+        try:
+            return super().apply_patch(current, patch_op, conditions)
+        except InvalidValueException as error:
+            if isinstance(error.__cause__, ValidationError):
+                raise scim_exception_of(error.__cause__) from error
+            raise
+
     def patch_response(
         self, base_url: str, resource: Resource[Any], response_parameters: ResponseParameters[Any]
     ) -> ScimResponse:
@@ -81,7 +94,7 @@ class Service(ScimService):
     def service_provider_config(self, location: str, query: Mapping[str, str]) -> ScimResponse:
         answer = super().service_provider_config(location, query)
         assert answer.body is not None
-        answer.body["documentationUri"] = location.removesuffix("/v2/scim/2.0/ServiceProviderConfig") + "/reference"
+        answer.body["documentationUri"] = location.partition(SCIM_ROOT)[0] + "/reference"
         return answer
 
     def search_models(self, resource_types: list[ResourceType]) -> list[type[Resource[Any]]]:
@@ -108,6 +121,11 @@ class Service(ScimService):
             "Resources": resources,
         }
         return ScimResponse(HTTPStatus.OK, body)
+
+
+def _is_left_out(value: Any) -> bool:
+    """A name without parts is none: Docker's description has names changed, and never cleared."""
+    return value is None or (isinstance(value, Name) and value.given_name is None and value.family_name is None)
 
 
 def _with_active(body: dict[str, Any], *, default: bool) -> dict[str, Any]:
