@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.home import Home, unique
-from tests.scim import CONTRACT, DOCKER_USER, ERROR, MEDIA_TYPE, ROOT, USER, IdentityProvider, Json
+from tests.scim import CONTRACT, DOCKER_USER, ERROR, GROUP, MEDIA_TYPE, ROOT, USER, IdentityProvider, Json
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -195,3 +195,12 @@ def test_the_token_opens_its_organization_and_nothing_of_the_hub(provider: Ident
         f"/v2/orgs/{provider.organization}/groups",
     ):
         assert httpx.get(provider.home.url + path, headers=dict(provider.client.headers)).status_code == 401, path
+
+
+def test_a_group_is_emptied_by_an_empty_list_and_not_by_none(provider: IdentityProvider) -> None:
+    user = provider.user()
+    group = provider.group(None, user)
+    path = f"/Groups/{group['id']}"
+    renamed = {"schemas": [GROUP], "displayName": unique("renamed")}
+    assert [member["value"] for member in provider.put(path, renamed).json()["members"]] == [user["id"]]
+    assert "members" not in provider.put(path, {**renamed, "members": []}).json()

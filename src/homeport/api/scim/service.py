@@ -25,9 +25,10 @@ from scim2_server.service import ScimService, scim_exception_of
 from scim2_server.storage import SearchPage
 
 from homeport.api.http import SCIM_ROOT
-from homeport.api.scim.models import AskedUser, DockerUser, Group, Name, User, build_provider
+from homeport.api.scim.models import AskedUser, DockerUser, Name, User, build_provider
 
-_KEPT = ("user_name", "external_id", "name", "display_name", "emails")
+_KEPT_OF_USERS = ("user_name", "external_id", "name", "display_name", "emails")
+_KEPT_OF_GROUPS = ("external_id", "members")
 _DESCRIPTIONS = ("$ref", "display")
 _LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 
@@ -56,14 +57,12 @@ class Service(ScimService):
     def apply_replacement(
         self, current: Resource[Any], replacement: Resource[Any], conditions: Conditions
     ) -> Resource[Any] | None:
-        if isinstance(current, User):
-            for name in _KEPT:
-                if _is_left_out(getattr(replacement, name)):
-                    setattr(replacement, name, getattr(current, name))
-            if replacement[DockerUser] is None:
-                replacement[DockerUser] = current[DockerUser]
-        elif isinstance(current, Group) and isinstance(replacement, Group) and replacement.external_id is None:
-            replacement.external_id = current.external_id
+        is_user = isinstance(current, User)
+        for name in _KEPT_OF_USERS if is_user else _KEPT_OF_GROUPS:
+            if _is_left_out(getattr(replacement, name)):
+                setattr(replacement, name, getattr(current, name))
+        if is_user and replacement[DockerUser] is None:
+            replacement[DockerUser] = current[DockerUser]
         return super().apply_replacement(current, replacement, conditions)
 
     def read_patch(self, resource_type: ResourceType, body: bytes, content_type: str | None) -> "PatchOp[Any]":
