@@ -10,10 +10,11 @@ HomeportError
 │                 ScimUserUnknown · ScimGroupUnknown
 ├── Conflict      AccountExists · TeamExists · UploadBusy · LastOwner · DomainVerifiedElsewhere · SecondFactorOn
 │                 SecondFactorOff · InviteClosed · TooManyInvites · TeamProtected · ScimTokenExists
-│                 ScimUserExists · ScimGroupExists · InvitedInstead · UserNameImmutable
-├── Denied        NotAuthenticated · CredentialsInvalid · OrganizationLogin · ActionDenied · TokenNotAllowed
-│                 ImageRestricted · PlanLacksFeature · PlanLimitReached · SecondFactorRequired · PasswordRefused
-│                 InviteOfAnother · AccountShut
+│                 ScimUserExists · ScimGroupExists · InvitedInstead · UserNameImmutable · RepositoryExists
+│                 TeamHasPermission
+├── Denied        NotAuthenticated · CredentialsInvalid · OrganizationLogin · ActionDenied · ActionBeyondToken
+│                 TokenNotAllowed · ImageRestricted · PlanLacksFeature · PlanLimitReached · SecondFactorRequired
+│                 PasswordRefused · InviteOfAnother · AccountShut
 ├── TooLarge      ManifestTooLarge · BlobTooLarge · BodyTooLarge
 ├── TooMany       TooManyAttempts · TooManyPulls · InviteJustSent
 └── Unavailable   DatabaseUnavailable · StoreUnavailable · StoreFull
@@ -239,6 +240,18 @@ class TeamExists(Conflict):
         super().__init__(f"team {name} already exists")
 
 
+class RepositoryExists(Conflict):
+    def __init__(self, name: object) -> None:
+        super().__init__(f"repository {name} already exists")
+
+
+class TeamHasPermission(Conflict):
+    """The team has a permission on the repository already, which is changed and not given again."""
+
+    def __init__(self, team: str, name: object) -> None:
+        super().__init__(f"team {team} has a permission on {name} already")
+
+
 class UploadBusy(Conflict):
     """Another request is writing to this upload."""
 
@@ -368,6 +381,17 @@ class ActionDenied(Denied):
     def __init__(self, action: str, what: object) -> None:
         super().__init__(f"requested access to the resource is denied: {action} on {what}")
         self.action = action
+
+
+class ActionBeyondToken(ActionDenied):
+    """The account may do it, the token that it came with does not carry it."""
+
+    def __init__(self, action: str, what: object) -> None:
+        super().__init__(action, what)
+        # Clients look for what stands before the colon.
+        self.args = (
+            f"token issued from personal access token is not allowed: its scopes do not hold {action} on {what}",
+        )
 
 
 class AccountShut(Denied):

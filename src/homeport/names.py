@@ -35,6 +35,7 @@ RESERVED_NAMES = frozenset(
         "auditlogs",
         "auth",
         "blobs",
+        "categories",
         "export",
         "healthz",
         "invites",

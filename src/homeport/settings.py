@@ -140,6 +140,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["public", "private"],
         Meta(description="Privacy of a repository that a push creates."),
     ] = "public"
+    full_description_limit: Annotated[Positive, Meta(description="Characters of a repository's full description.")] = (
+        25_000
+    )
     blob_size_limit: Annotated[Positive, Meta(description="Largest blob that a push may bring, in bytes.")] = (
         64 * 1024**3
     )

@@ -66,7 +66,7 @@ def test_scopes_hold_those_after_them(repository: Repository) -> None:
 
 
 @given(repositories)
-def test_strangers_pull_what_is_public_and_nothing_else(repository: Repository) -> None:
+def test_strangers_pull_what_is_public_and_star_it_where_they_have_an_account(repository: Repository) -> None:
     bare = Repository(
         **{field: getattr(repository, field) for field in ("id", "namespace_id", "namespace", "name")},
         is_private=repository.is_private,
@@ -74,9 +74,9 @@ def test_strangers_pull_what_is_public_and_nothing_else(repository: Repository) 
         collaborator_permission=None,
         team_permission=None,
     )
-    expected = frozenset() if repository.is_private else {Action.PULL}
-    for account_id in (None, 11):
-        assert allowed_actions(Actor(account_id=account_id), bare) == expected
+    for account_id, expected in ((None, {Action.PULL}), (11, {Action.PULL, Action.STAR})):
+        allowed = allowed_actions(Actor(account_id=account_id), bare)
+        assert allowed == (frozenset() if repository.is_private else expected)
 
 
 @given(repositories.filter(lambda repository: repository.role is None))
@@ -85,6 +85,20 @@ def test_a_team_of_an_organization_that_one_has_left_gives_nothing(repository: R
     without = Repository(**fields | {"team_permission": None})
     actor = Actor(account_id=11)
     assert allowed_actions(actor, repository) == allowed_actions(actor, without)
+
+
+@given(layers, repositories, st.sampled_from(Action))
+def test_what_a_token_allows_everywhere_it_allows_on_each_repository(
+    layers: tuple[tuple[Grant, ...], ...], repository: Repository, action: Action
+) -> None:
+    ceiling, name = Ceiling(layers), RepositoryName(repository.namespace, repository.name)
+    if ceiling.allows_everywhere(action, is_private=repository.is_private):
+        assert action in ceiling.allows(name, repository.id, is_private=repository.is_private)
+
+
+def test_a_grant_for_one_repository_allows_nothing_everywhere() -> None:
+    for grant in (Grant(ALL_ACTIONS, RepositoryName("acme", "app")), Grant(ALL_ACTIONS, repository_id=1)):
+        assert not Ceiling(((grant,),)).allows_everywhere(Action.PULL, is_private=False)
 
 
 def test_owners_may_all() -> None:

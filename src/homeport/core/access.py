@@ -10,6 +10,7 @@ from typing import Self
 import msgspec
 
 from homeport.errors import (
+    ActionBeyondToken,
     ActionDenied,
     ImageRestricted,
     NamespaceUnknown,
@@ -32,16 +33,20 @@ from homeport.storage.db.records import (
     Permission,
     Repository,
 )
+from homeport.storage.db.repositories import Sight
 
 
 class Action(StrEnum):
-    """What can be done to a repository (`CREATE`: in a namespace)."""
+    """What can be done to a repository (`CREATE`: in a namespace). `STAR` takes no permission but a pull's, and an
+    account.
+    """
 
     PULL = "pull"
     PUSH = "push"
     DELETE = "delete"
     CREATE = "create"
     ADMIN = "admin"
+    STAR = "star"
 
 
 ALL_ACTIONS = frozenset(Action)
@@ -51,6 +56,9 @@ PERMISSION_ACTIONS = {
     Permission.WRITE: frozenset({Action.PULL, Action.PUSH}),
     Permission.ADMIN: frozenset({Action.PULL, Action.PUSH, Action.DELETE, Action.ADMIN}),
 }
+
+# What an account needs no role for where it may pull.
+_WITHOUT_ROLE = frozenset({Action.STAR})
 
 # A member of an organization sees no private repository by that alone: teams give that.
 ROLE_ACTIONS: dict[OrganizationRole, frozenset[Action]] = {
@@ -108,10 +116,16 @@ class Grant(msgspec.Struct, frozen=True):
             return False
         return self.repository is None or self.repository == name
 
+    def covers_all(self, *, is_private: bool) -> bool:
+        """Whether it covers every repository that is private, or every one that is not."""
+        if self.is_public_only and is_private:
+            return False
+        return self.repository is None and self.repository_id is None
+
 
 SCOPE_GRANTS = {
     Scope.ADMIN: Grant(ALL_ACTIONS),
-    Scope.WRITE: Grant(frozenset({Action.PULL, Action.PUSH, Action.CREATE})),
+    Scope.WRITE: Grant(frozenset({Action.PULL, Action.PUSH, Action.CREATE, Action.STAR})),
     Scope.READ: Grant(frozenset({Action.PULL})),
     Scope.PUBLIC_READ: Grant(frozenset({Action.PULL}), is_public_only=True),
 }
@@ -130,6 +144,13 @@ class Ceiling(msgspec.Struct, frozen=True):
             covering = [grant.actions for grant in layer if grant.covers(name, repository_id, is_private=is_private)]
             allowed &= frozenset().union(*covering)
         return allowed
+
+    def allows_everywhere(self, action: Action, *, is_private: bool) -> bool:
+        """Whether the action is allowed on whatever repository: grants for one of them say nothing of that."""
+        return all(
+            any(action in grant.actions and grant.covers_all(is_private=is_private) for grant in layer)
+            for layer in self.layers
+        )
 
     def lowered(self, *grants: Grant) -> Self:
         return type(self)((*self.layers, grants))
@@ -180,6 +201,13 @@ OPERATOR = Actor(name="homeport", is_site_admin=True)
 
 def allowed_actions(actor: Actor, repository: Repository) -> frozenset[Action]:
     """What roles and grants give the actor on a repository, cut down to what their token carries."""
+    name = RepositoryName(repository.namespace, repository.name)
+    carried = actor.ceiling.allows(name, repository.id, is_private=repository.is_private)
+    return granted_actions(actor, repository) & carried
+
+
+def granted_actions(actor: Actor, repository: Repository) -> frozenset[Action]:
+    """What roles and grants give the actor on a repository, whatever token they come with."""
     granted: frozenset[Action] = frozenset()
     if actor.is_site_admin or actor.account_id == repository.namespace_id:
         granted = ALL_ACTIONS
@@ -191,8 +219,9 @@ def allowed_actions(actor: Actor, repository: Repository) -> frozenset[Action]:
         granted |= PERMISSION_ACTIONS[repository.team_permission]
     if not repository.is_private:
         granted |= {Action.PULL}
-    name = RepositoryName(repository.namespace, repository.name)
-    return granted & actor.ceiling.allows(name, repository.id, is_private=repository.is_private)
+    if Action.PULL in granted and actor.account_id is not None:
+        granted |= _WITHOUT_ROLE
+    return granted
 
 
 async def access_repository(tx: Transaction, actor: Actor, name: RepositoryName, action: Action) -> Repository:
@@ -201,7 +230,7 @@ async def access_repository(tx: Transaction, actor: Actor, name: RepositoryName,
     Raises:
         RepositoryUnknown: not there, or the actor may not even pull. One error for both: telling them apart would
             tell strangers which private names exist.
-        ActionDenied: the actor may see it, but not do this.
+        ActionDenied: the actor may see it, but not do this; ActionBeyondToken if that is for their token alone.
         ImageRestricted: an organization of the actor's does not let its members pull it.
         NotAuthenticated: an anonymous actor may see it, but would have to say who they are.
     """
@@ -209,6 +238,8 @@ async def access_repository(tx: Transaction, actor: Actor, name: RepositoryName,
     if action not in allowed:
         if actor.is_anonymous:
             raise NotAuthenticated
+        if actor.token is not None and action in granted_actions(actor, repository):
+            raise ActionBeyondToken(action, name)
         raise ActionDenied(action, name)
     if action is Action.PULL:
         _refuse_restricted(actor, repository)
@@ -238,6 +269,29 @@ async def see_repository(tx: Transaction, actor: Actor, name: RepositoryName) ->
     """
     repository, _ = await _see(tx, actor, name)
     return repository
+
+
+async def see_namespace(tx: Transaction, actor: Actor, name: str) -> tuple[Namespace, Sight] | None:
+    """A namespace, with which of its repositories the actor may know of; None where that is none at all.
+
+    What a list shows is what `see_repository` lets one see, but for tokens that name single repositories.
+    """
+    namespace = await org_rows.get_namespace(tx, name, actor_id=actor.account_id)
+    if namespace is None or not namespace.is_active:
+        return None
+    if not actor.ceiling.allows_everywhere(Action.PULL, is_private=False):
+        return None
+    return namespace, _sight_of(actor, namespace)
+
+
+def _sight_of(actor: Actor, namespace: Namespace) -> Sight:
+    if not actor.ceiling.allows_everywhere(Action.PULL, is_private=True):
+        return Sight.PUBLIC
+    if actor.is_site_admin or actor.account_id == namespace.id:
+        return Sight.ALL
+    if namespace.role is not None and Action.PULL in ROLE_ACTIONS[namespace.role]:
+        return Sight.ALL
+    return Sight.PUBLIC if actor.is_anonymous else Sight.OPENED
 
 
 async def _see(tx: Transaction, actor: Actor, name: RepositoryName) -> tuple[Repository, frozenset[Action]]:
@@ -285,9 +339,11 @@ async def access_namespace(tx: Transaction, actor: Actor, name: RepositoryName) 
             and Action.CREATE in ROLE_ACTIONS[namespace.role]
         )
     )
-    # A token that may only reach public repositories may not make one either.
-    if not may_by_role or Action.CREATE not in actor.ceiling.allows(name, None, is_private=True):
+    if not may_by_role:
         raise ActionDenied(Action.CREATE, name)
+    # A token that may only reach public repositories may not make one either.
+    if Action.CREATE not in actor.ceiling.allows(name, None, is_private=True):
+        raise (ActionDenied if actor.token is None else ActionBeyondToken)(Action.CREATE, name)
     return namespace
 
 

@@ -30,6 +30,7 @@ class AuditAction(StrEnum):
     REPO_UPDATE = "repo.update"
     REPO_DELETE = "repo.delete"
     REPO_CHANGE_PRIVACY = "repo.change_privacy"
+    REPO_CATEGORY_UPDATED = "repo.category.updated"
     REPO_TAG_PUSH = "repo.tag.push"
     REPO_TAG_DELETE = "repo.tag.delete"
     REPO_MANIFEST_DELETE = "repo.manifest.delete"
@@ -48,6 +49,7 @@ class AuditAction(StrEnum):
     ORG_TEAM_UPDATE = "org.team.update"
     ORG_TEAM_DELETE = "org.team.delete"
     ORG_TEAM_GRANT = "org.team.grant"
+    ORG_TEAM_REVOKE = "org.team.revoke"
     ORG_TEAM_MEMBER_ADD = "org.team.member.add"
     ORG_TEAM_MEMBER_REMOVE = "org.team.member.remove"
     ORG_DOMAIN_CREATE = "org.domain.create"
@@ -82,6 +84,8 @@ class AuditAction(StrEnum):
     USER_ACCESS_TOKEN_CREATE = "user.access_token.create"  # noqa: S105 - a word of the log
     USER_ACCESS_TOKEN_UPDATE = "user.access_token.update"  # noqa: S105 - a word of the log
     USER_ACCESS_TOKEN_DELETE = "user.access_token.delete"  # noqa: S105 - a word of the log
+    USER_STAR_ADD = "user.star.add"
+    USER_STAR_REMOVE = "user.star.remove"
     USER_PLAN_CHANGE = "user.plan.change"
     USER_BADGE_CHANGE = "user.badge.change"
 

@@ -48,7 +48,7 @@ _REPO = CatalogueGroup(
             "update",
             "Repository Updated",
             "A repository's description or another property was changed.",
-            "updated the repository {name}",
+            "updated [the {fields} of ]the repository {name}",
         ),
         CatalogueAction(
             "delete",
@@ -62,7 +62,12 @@ _REPO = CatalogueGroup(
             "A repository was made private or public.",
             "changed the privacy of the repository {name}[ to {privacy}]",
         ),
-        CatalogueAction("category.updated", "Categories updated", "A repository was put into other categories."),
+        CatalogueAction(
+            "category.updated",
+            "Categories updated",
+            "A repository was put into other categories.",
+            "changed the categories of the repository {name}[ to {categories}]",
+        ),
         CatalogueAction(
             "immutable.tags.updated",
             "Tag immutability updated",
@@ -173,8 +178,14 @@ _ORG = CatalogueGroup(
         CatalogueAction(
             "team.grant",
             "Team Permission Changed",
-            "A team was given a permission on a repository, or lost it.",
+            "A team was given a permission on a repository, or another one than before.",
             "gave the team[ {team}] the permission[ {permission}] on the repository[ {repository}]",
+        ),
+        CatalogueAction(
+            "team.revoke",
+            "Team Permission Removed",
+            "A team lost its permission on a repository.",
+            "took from the team[ {team}] the permission[ {permission}] on the repository[ {repository}]",
         ),
         CatalogueAction(
             "team.member.add",
@@ -422,6 +433,18 @@ _USER = CatalogueGroup(
             "Personal Access Token Deleted",
             "A personal access token was deleted.",
             'deleted the personal access token[ "{token_label}"] of {name}',
+        ),
+        CatalogueAction(
+            "star.add",
+            "Repository Starred",
+            "The user gave a repository a star.",
+            "starred the repository {name}",
+        ),
+        CatalogueAction(
+            "star.remove",
+            "Star Removed",
+            "The user took their star from a repository.",
+            "took the star from the repository {name}",
         ),
         CatalogueAction(
             "plan.change",

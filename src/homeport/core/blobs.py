@@ -3,10 +3,12 @@
 from homeport.core import audit
 from homeport.core.access import Action, Actor, access_repository, access_repository_head
 from homeport.core.audit import AuditAction
+from homeport.core.repositories import lock_repository
 from homeport.core.services import Services
 from homeport.errors import BlobUnknown
 from homeport.names import Digest, RepositoryName
 from homeport.storage.db import blobs as rows
+from homeport.storage.db import repositories as repository_rows
 from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import Blob
 
@@ -51,9 +53,11 @@ async def delete_blob(tx: Transaction, *, actor: Actor, name: RepositoryName, di
         BlobUnknown, RepositoryUnknown, ActionDenied, NotAuthenticated
     """
     repository = await access_repository(tx, actor, name, Action.DELETE)
-    await tx.lock("repository", repository.id)
-    if not await rows.unlink(tx, repository_id=repository.id, digest=digest):
+    await lock_repository(tx, repository)
+    link = await rows.unlink(tx, repository_id=repository.id, digest=digest)
+    if link is None:
         raise BlobUnknown(digest)
+    await repository_rows.touch(tx, repository.id, added_bytes=-(link.counted_bytes or 0))
     await audit.record(
         tx,
         actor,

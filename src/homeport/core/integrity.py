@@ -6,7 +6,7 @@ counts that do not fit. Warnings are what users may bring about themselves: blob
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from homeport.storage.db import blobs as blob_rows
 from homeport.storage.db import integrity as rows
 from homeport.storage.db import uploads as upload_rows
 from homeport.storage.db.database import Transaction
+from homeport.storage.db.integrity import CountedRepository
 from homeport.storage.db.records import Blob
 
 PAGE_SIZE = 200
@@ -43,7 +44,7 @@ async def check(services: Services, *, is_fast: bool = False) -> AsyncIterator[F
         yield finding
     async for finding in _check_tags(services):
         yield finding
-    async for finding in _check_stretches(services):
+    async for finding in _check_counts(services):
         yield finding
 
 
@@ -134,10 +135,29 @@ async def _check_tags(services: Services) -> AsyncIterator[Finding]:
                 yield Finding(ERROR, "tag-history", what, f"its last move was to {tag.moved_digest}")
 
 
-async def _check_stretches(services: Services) -> AsyncIterator[Finding]:
+def _count_findings(repository: CountedRepository) -> Iterator[Finding]:
+    """What is kept count of besides tags."""
+    counts = {
+        "repository-size": ("bytes", repository.storage_bytes, repository.found_bytes),
+        "repository-stars": ("stars", repository.star_count, repository.found_stars),
+        "repository-media-types": ("manifests", repository.by_media_type, repository.manifest_count),
+        "repository-content-types": ("manifests", repository.by_content_type, repository.manifest_count),
+    }
+    for kind, (what, said, found) in counts.items():
+        if said != found:
+            yield Finding(ERROR, kind, repository.repository, f"{said} {what} counted, there are {found}")
+
+
+async def _check_counts(services: Services) -> AsyncIterator[Finding]:
     async for page in _pages(services, rows.list_repositories):
         for repository in page:
-            counts = {"name": repository.by_name, "updated_at": repository.by_time}
+            for finding in _count_findings(repository):
+                yield finding
+            counts = {
+                "name": repository.by_name,
+                "updated_at": repository.by_time,
+                "version_key": repository.by_version,
+            }
             for ordering, count in counts.items():
                 if count != repository.tag_count:
                     detail = f"{count} tags counted by {ordering}, there are {repository.tag_count}"

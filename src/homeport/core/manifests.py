@@ -7,13 +7,17 @@ import msgspec
 from homeport.core import audit, blobs, faults, manifest_parsing
 from homeport.core.access import Action, Actor, access_repository, access_repository_head
 from homeport.core.audit import AuditAction, Event
+from homeport.core.content_types import content_type, media_type
 from homeport.core.manifest_parsing import Parsed
-from homeport.core.repositories import may_push, repository_to_push_to
+from homeport.core.repositories import lock_repository, may_push, repository_to_push_to
 from homeport.core.services import Services
-from homeport.errors import ManifestBlobUnknown, ManifestInvalid, ManifestUnknown
+from homeport.core.tags import delete_tags
+from homeport.errors import ManifestBlobUnknown, ManifestInvalid, ManifestUnknown, RepositoryUnknown
 from homeport.names import Digest, Reference, RepositoryName, TagName
 from homeport.storage.db import blobs as blob_rows
 from homeport.storage.db import manifests as rows
+from homeport.storage.db import repositories as repository_rows
+from homeport.storage.db import repository_types
 from homeport.storage.db import tags as tag_rows
 from homeport.storage.db.database import Transaction
 from homeport.storage.db.manifests import NewManifest
@@ -44,6 +48,7 @@ async def push(
         ManifestInvalid, ManifestUnsupported, ManifestTooLarge
         DigestMismatch: pushed by a digest that is not its own.
         ManifestBlobUnknown: the repository does not hold a blob that it names. Children of an index may be missing.
+        RepositoryUnknown: it is being deleted.
         NotAuthenticated, NamespaceUnknown, ActionDenied: as `repository_to_push_to`.
     """
     async with services.db.read() as tx:
@@ -64,8 +69,8 @@ async def push(
         )
         await tx.lock("repository", repository.id)
         manifest_id = await _put(tx, services, actor, repository, parsed=parsed, manifest=manifest)
-        tags = list(dict.fromkeys(tags))
-        for tag in tags:
+        names = list(dict.fromkeys(tags))
+        for tag in names:
             await tag_rows.put(
                 tx,
                 repository_id=repository.id,
@@ -74,11 +79,10 @@ async def push(
                 digest=digest,
                 actor_id=actor.account_id,
             )
-        events = [_event(AuditAction.REPO_TAG_PUSH, repository, tag=tag, digest=digest) for tag in tags]
-        await audit.record_all(tx, actor, events)
+        await audit.record_all(tx, actor, [_pushed(repository, tag, digest) for tag in names])
         faults.point("manifest-uncommitted")
     faults.point("manifest-committed")
-    return Pushed(digest, manifest.subject, tags)
+    return Pushed(digest, manifest.subject, names)
 
 
 async def _read_config(services: Services, repository: Repository, parsed: Parsed) -> bytes | None:
@@ -104,10 +108,15 @@ async def _put(
     present = await rows.get_id(tx, repository_id=repository.id, digest=manifest.digest)
     if not services.settings.sparse_images:
         await _check_blobs(tx, repository, parsed)
+    depth = 0 if present is not None else await _depth(tx, services, repository, parsed)
+    added_bytes = await blob_rows.count_links(tx, repository.id) + (0 if present is not None else len(manifest.content))
+    if not await repository_rows.touch(tx, repository.id, added_bytes=added_bytes):
+        raise RepositoryUnknown(RepositoryName(repository.namespace, repository.name))  # deleted this moment
     if present is not None:
         await rows.set_pushed(tx, present, pushed_by=actor.account_id)
         return present
-    depth = await _depth(tx, services, repository, parsed)
+    types = {"media_type": media_type(manifest), "content_type": content_type(manifest)}
+    await repository_types.add(tx, repository.id, **types)
     return await rows.insert(tx, manifest, repository_id=repository.id, pushed_by=actor.account_id, depth=depth)
 
 
@@ -175,33 +184,42 @@ async def delete(services: Services, *, actor: Actor, name: RepositoryName, refe
     """
     async with services.db.write() as tx:
         repository = await access_repository(tx, actor, name, Action.DELETE)
-        await tx.lock("repository", repository.id)
+        await lock_repository(tx, repository)
         if isinstance(reference, Digest):
             await _delete_manifest(tx, actor, repository, reference)
         else:
             tag = await tag_rows.get(tx, repository_id=repository.id, name=reference)
             if tag is None:
                 raise ManifestUnknown(reference)
-            await tag_rows.delete(tx, tag, actor_id=actor.account_id)
-            event = _event(AuditAction.REPO_TAG_DELETE, repository, tag=tag.name, digest=tag.digest)
-            await audit.record_all(tx, actor, [event])
+            await delete_tags(tx, actor=actor, repository=repository, tags=[tag])
         faults.point("tag-delete-uncommitted")
     faults.point("tag-delete-committed")
 
 
 async def _delete_manifest(tx: Transaction, actor: Actor, repository: Repository, digest: Digest) -> None:
-    manifest_id = await rows.get_id(tx, repository_id=repository.id, digest=digest)
-    if manifest_id is None:
+    manifest = await rows.get_typed(tx, repository_id=repository.id, digest=digest)
+    if manifest is None:
         raise ManifestUnknown(digest)
-    tags = await tag_rows.list_of_manifest(tx, manifest_id)
-    for tag in tags:
-        await tag_rows.delete(tx, tag, actor_id=actor.account_id)
-    await rows.delete(tx, manifest_id)
-    events = [_event(AuditAction.REPO_TAG_DELETE, repository, tag=tag.name, digest=digest) for tag in tags]
-    deleted = _event(AuditAction.REPO_MANIFEST_DELETE, repository, digest=digest)
-    await audit.record_all(tx, actor, [*events, deleted])
+    await repository_rows.touch(tx, repository.id, added_bytes=-manifest.size_bytes)
+    await delete_tags(tx, actor=actor, repository=repository, tags=await tag_rows.list_of_manifest(tx, manifest.id))
+    await rows.delete(tx, manifest.id)
+    await repository_types.remove(
+        tx, repository.id, media_type=media_type(manifest), content_type=content_type(manifest)
+    )
+    await audit.record(
+        tx,
+        actor,
+        AuditAction.REPO_MANIFEST_DELETE,
+        account_id=repository.namespace_id,
+        name=str(RepositoryName(repository.namespace, repository.name)),
+        digest=digest,
+    )
 
 
-def _event(action: AuditAction, repository: Repository, **data: str) -> Event:
-    name = RepositoryName(repository.namespace, repository.name)
-    return Event(action=action, account_id=repository.namespace_id, name=str(name), data=data)
+def _pushed(repository: Repository, tag: str, digest: str) -> Event:
+    return Event(
+        action=AuditAction.REPO_TAG_PUSH,
+        account_id=repository.namespace_id,
+        name=str(RepositoryName(repository.namespace, repository.name)),
+        data={"tag": tag, "digest": digest},
+    )

@@ -1,15 +1,273 @@
-"""Repositories: made by the first push, or by an operator."""
+"""Repositories: listed, shown, made by hand or by the first push, changed and deleted."""
 
-from homeport.core import audit
-from homeport.core.access import Action, Actor, access_namespace, access_repository
-from homeport.core.audit import AuditAction
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from homeport.core import audit, categories
+from homeport.core.access import (
+    Action,
+    Actor,
+    access_namespace,
+    access_repository,
+    allowed_actions,
+    see_namespace,
+    see_repository,
+)
+from homeport.core.audit import AuditAction, Event
 from homeport.core.plans import check_private_repositories
-from homeport.errors import RepositoryUnknown
+from homeport.errors import (
+    FieldInvalid,
+    NamespaceUnknown,
+    PageUnknown,
+    RepositoryExists,
+    RepositoryNameInvalid,
+    RepositoryUnknown,
+)
 from homeport.names import RepositoryName
-from homeport.settings import Plans
+from homeport.settings import Plans, Settings
+from homeport.storage.db import orgs as org_rows
 from homeport.storage.db import repositories as rows
 from homeport.storage.db.database import Transaction
-from homeport.storage.db.records import Account, Namespace, Permission, Repository
+from homeport.storage.db.records import (
+    Account,
+    ListedRepository,
+    Namespace,
+    Permission,
+    Repository,
+    RepositoryDetails,
+)
+from homeport.storage.db.repositories import Filter, Ordering
+
+DESCRIPTION_LENGTH_LIMIT = 100
+NAME_LENGTH_MINIMUM = 2
+"""Of a name that is chosen by hand; a push may bring a shorter one."""
+
+
+class RepositoryOrder(msgspec.Struct, frozen=True):
+    ordering: Ordering = Ordering.UPDATED
+    is_descending: bool = True
+
+
+class RepositoryPage(msgspec.Struct, frozen=True):
+    total: int
+    repositories: Sequence[ListedRepository]
+
+
+class ShownRepository(msgspec.Struct, frozen=True):
+    """A repository with what the caller may do to it."""
+
+    details: RepositoryDetails
+    allowed: frozenset[Action]
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be changed of a repository; None leaves it as it is. `categories` are slugs."""
+
+    description: str | None = None
+    full_description: str | None = None
+    is_private: bool | None = None
+    is_active: bool | None = None
+    categories: Sequence[str] | None = None
+
+
+async def list_page(
+    tx: Transaction,
+    *,
+    actor: Actor,
+    namespace: str,
+    order: RepositoryOrder,
+    page: int,
+    page_size: int,
+    part: str = "",
+    media_types: Sequence[str] = (),
+    content_types: Sequence[str] = (),
+) -> RepositoryPage:
+    """A page of those repositories of a namespace that the actor may see, counted from 1. `part` keeps those with it
+    in their names, the types those that hold anything of one of them. Of a namespace that is not there it is empty.
+
+    Raises:
+        PageUnknown: there is no such page; the first one is there even when it is empty.
+    """
+    seen = await see_namespace(tx, actor, namespace)
+    if seen is None:
+        if page > 1:
+            raise PageUnknown
+        return RepositoryPage(0, [])
+    found, sight = seen
+    filter_ = Filter(
+        namespace_id=found.id,
+        sight=sight,
+        account_id=actor.account_id,
+        part=part,
+        media_types=media_types,
+        content_types=content_types,
+    )
+    total = await rows.count(tx, filter_)
+    repositories = await rows.list_page(
+        tx,
+        filter_,
+        ordering=order.ordering,
+        is_descending=order.is_descending,
+        offset=min((page - 1) * page_size, total),
+        limit=page_size,
+    )
+    if page > 1 and not repositories:
+        raise PageUnknown
+    return RepositoryPage(total, repositories)
+
+
+async def get_repository(tx: Transaction, *, actor: Actor, name: RepositoryName) -> ShownRepository:
+    """One repository.
+
+    Raises:
+        RepositoryUnknown: as `see_repository`.
+    """
+    return await _shown(tx, actor, await see_repository(tx, actor, name))
+
+
+async def _shown(tx: Transaction, actor: Actor, repository: Repository) -> ShownRepository:
+    details = await rows.get_details(tx, repository.id, actor_id=actor.account_id)
+    if details is None:
+        raise RepositoryUnknown(RepositoryName(repository.namespace, repository.name))
+    # What it is allowed goes by how things are now: a change may have come between.
+    present = msgspec.structs.replace(repository, is_private=details.is_private)
+    return ShownRepository(details, allowed_actions(actor, present))
+
+
+async def new_repository(
+    tx: Transaction,
+    *,
+    actor: Actor,
+    name: RepositoryName,
+    is_private: bool = False,
+    description: str = "",
+    full_description: str = "",
+    settings: Settings,
+) -> ShownRepository:
+    """Make an empty repository that has not been there.
+
+    Raises:
+        FieldInvalid: its name is outside the grammar, or a text is too long.
+        RepositoryExists
+        NamespaceUnknown, ActionDenied, NotAuthenticated: as `access_namespace`.
+        PlanLimitReached: it would be a private repository too many.
+    """
+    namespace = await access_namespace(tx, actor, name)
+    _check_name(name)
+    _check_texts(settings, description=description, full_description=full_description)
+    is_new = await _create(
+        tx,
+        actor,
+        namespace,
+        name,
+        is_private=is_private,
+        plans=settings.plans,
+        description=description,
+        full_description=full_description,
+    )
+    if not is_new:
+        raise RepositoryExists(name)
+    return await get_repository(tx, actor=actor, name=name)
+
+
+def _check_name(name: RepositoryName) -> None:
+    try:
+        RepositoryName.parse(str(name))
+    except RepositoryNameInvalid as error:
+        raise FieldInvalid({"name": [f"{error}."]}, "invalid repository") from None
+    if len(name.name) < NAME_LENGTH_MINIMUM:
+        raise FieldInvalid({"name": [f"At least {NAME_LENGTH_MINIMUM} characters."]}, "invalid repository")
+
+
+def _check_texts(settings: Settings, *, description: str | None, full_description: str | None) -> None:
+    limits = {
+        "description": (description, DESCRIPTION_LENGTH_LIMIT),
+        "full_description": (full_description, settings.full_description_limit),
+    }
+    fields = {
+        field: [f"At most {limit} characters."] for field, (text, limit) in limits.items() if len(text or "") > limit
+    }
+    if fields:
+        raise FieldInvalid(fields, "invalid repository")
+
+
+async def update_repository(
+    tx: Transaction, *, actor: Actor, name: RepositoryName, changes: Changes, settings: Settings
+) -> ShownRepository:
+    """Change what is given of a repository.
+
+    Raises:
+        FieldInvalid: a text that is too long, or categories that are unknown or too many.
+        PlanLimitReached: it would be a private repository too many.
+        RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
+    """
+    repository = await access_repository(tx, actor, name, Action.ADMIN)
+    _check_texts(settings, description=changes.description, full_description=changes.full_description)
+    slugs = None if changes.categories is None else categories.parse(changes.categories)
+    if changes.is_private and not repository.is_private:
+        # Its lock comes before that of the repository, as in a push that makes one.
+        await _check_plan(tx, settings.plans, name)
+    await lock_repository(tx, repository)
+    present = (await _shown(tx, actor, repository)).details
+    values = {
+        "description": changes.description,
+        "full_description": changes.full_description,
+        "is_private": changes.is_private,
+        "is_active": changes.is_active,
+        "categories": None if slugs is None else msgspec.json.encode(slugs).decode(),
+    }
+    before = {field: getattr(present, field) for field in values}
+    changed = {field: value for field, value in values.items() if value is not None and value != before[field]}
+    if changed:
+        await rows.update(tx, repository.id, **{**before, **changed})
+        await audit.record_all(tx, actor, _update_events(repository, changed))
+    return await _shown(tx, actor, repository)
+
+
+async def _check_plan(tx: Transaction, plans: Plans, name: RepositoryName) -> None:
+    namespace = await org_rows.get_namespace(tx, name.namespace, actor_id=None)
+    if namespace is None:
+        raise NamespaceUnknown(name.namespace)
+    await check_private_repositories(tx, plans, namespace)
+
+
+def _update_events(repository: Repository, changed: dict[str, Any]) -> list[Event]:
+    """Privacy and categories have actions of their own."""
+    name = str(RepositoryName(repository.namespace, repository.name))
+    told: dict[AuditAction, dict[str, str]] = {}
+    if "is_private" in changed:
+        told[AuditAction.REPO_CHANGE_PRIVACY] = {"privacy": _privacy(is_private=changed["is_private"])}
+    if "categories" in changed:
+        slugs = msgspec.json.decode(changed["categories"], type=list[str])
+        told[AuditAction.REPO_CATEGORY_UPDATED] = {"categories": ", ".join(slugs) or "none"}
+    if fields := [_FIELD_NAMES[field] for field in changed if field in _FIELD_NAMES]:
+        told[AuditAction.REPO_UPDATE] = {"fields": ", ".join(fields)}
+    return [
+        Event(action=action, account_id=repository.namespace_id, name=name, data=data) for action, data in told.items()
+    ]
+
+
+_FIELD_NAMES = {"description": "description", "full_description": "full description", "is_active": "status"}
+
+
+def _privacy(*, is_private: bool) -> str:
+    return "private" if is_private else "public"
+
+
+async def delete_repository(tx: Transaction, *, actor: Actor, name: RepositoryName) -> None:
+    """Delete a repository with all that is in it; other repositories keep what they share with it. The bytes of its
+    blobs are left to garbage collection. Its name is free for its owner; tokens that were made for it open nothing.
+
+    Raises:
+        RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
+    """
+    repository = await access_repository(tx, actor, name, Action.ADMIN)
+    await tx.lock("repository", repository.id)
+    if not await rows.delete(tx, repository.id):
+        raise RepositoryUnknown(name)
+    await audit.record(tx, actor, AuditAction.REPO_DELETE, account_id=repository.namespace_id, name=str(name))
 
 
 async def may_push(tx: Transaction, *, actor: Actor, name: RepositoryName) -> Repository | None:
@@ -58,15 +316,41 @@ async def create_repository(
 
 
 async def _create(
-    tx: Transaction, actor: Actor, namespace: Namespace, name: RepositoryName, *, is_private: bool, plans: Plans
+    tx: Transaction,
+    actor: Actor,
+    namespace: Namespace,
+    name: RepositoryName,
+    *,
+    is_private: bool,
+    plans: Plans,
+    description: str = "",
+    full_description: str = "",
 ) -> bool:
     if is_private and await rows.get(tx, name, actor_id=None) is None:
         await check_private_repositories(tx, plans, namespace)
-    if not await rows.insert(tx, namespace, name=name.name, is_private=is_private):
-        return False
-    privacy = "private" if is_private else "public"
-    await audit.record(tx, actor, AuditAction.REPO_CREATE, account_id=namespace.id, name=str(name), privacy=privacy)
-    return True
+    is_new = await rows.insert(
+        tx,
+        namespace,
+        name=name.name,
+        is_private=is_private,
+        description=description,
+        full_description=full_description,
+    )
+    if is_new:
+        data = {"privacy": _privacy(is_private=is_private)}
+        await audit.record(tx, actor, AuditAction.REPO_CREATE, account_id=namespace.id, name=str(name), **data)
+    return is_new
+
+
+async def lock_repository(tx: Transaction, repository: Repository) -> None:
+    """Hold a repository's lock until the transaction ends.
+
+    Raises:
+        RepositoryUnknown: it was deleted while this waited for the lock.
+    """
+    await tx.lock("repository", repository.id)
+    if not await rows.exists(tx, repository.id):
+        raise RepositoryUnknown(RepositoryName(repository.namespace, repository.name))
 
 
 async def add_collaborator(

@@ -5,14 +5,18 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from homeport.core import audit
 from homeport.core.access import Action, Actor, access_repository, see_repository
+from homeport.core.audit import AuditAction, Event
+from homeport.core.repositories import lock_repository
 from homeport.errors import PageUnknown, TagUnknown
 from homeport.names import RepositoryName
 from homeport.storage.db import manifests as manifest_rows
+from homeport.storage.db import repositories as repository_rows
 from homeport.storage.db import tag_stretches
 from homeport.storage.db import tags as rows
 from homeport.storage.db.database import Transaction, utcnow
-from homeport.storage.db.records import Image, Layer, Tag
+from homeport.storage.db.records import Image, Layer, Repository, Tag
 from homeport.storage.db.tag_stretches import Ordering
 
 ACTIVE_FOR = timedelta(days=30)
@@ -108,6 +112,40 @@ async def access_tag(tx: Transaction, *, actor: Actor, name: RepositoryName, tag
     if found is None:
         raise TagUnknown(name, tag)
     return (await _shown(tx, [found], depth_limit))[0]
+
+
+async def delete_tag(tx: Transaction, *, actor: Actor, name: RepositoryName, tag: str) -> None:
+    """Delete a tag; what it points at stays.
+
+    Raises:
+        TagUnknown
+        RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
+    """
+    repository = await access_repository(tx, actor, name, Action.DELETE)
+    await lock_repository(tx, repository)
+    found = await rows.get(tx, repository_id=repository.id, name=tag)
+    if found is None:
+        raise TagUnknown(name, tag)
+    await delete_tags(tx, actor=actor, repository=repository, tags=[found])
+
+
+async def delete_tags(tx: Transaction, *, actor: Actor, repository: Repository, tags: Sequence[Tag]) -> None:
+    """Delete tags of a repository, of which the caller holds the lock: the one way by which a tag goes."""
+    if not tags:
+        return
+    await repository_rows.touch(tx, repository.id)
+    for tag in tags:
+        await rows.delete(tx, tag, actor_id=actor.account_id)
+    await audit.record_all(tx, actor, [_deleted(repository, tag) for tag in tags])
+
+
+def _deleted(repository: Repository, tag: Tag) -> Event:
+    return Event(
+        action=AuditAction.REPO_TAG_DELETE,
+        account_id=repository.namespace_id,
+        name=str(RepositoryName(repository.namespace, repository.name)),
+        data={"tag": tag.name, "digest": tag.digest},
+    )
 
 
 async def list_layers(tx: Transaction, shown: ShownTag) -> dict[int, list[Layer]]:

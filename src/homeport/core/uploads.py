@@ -13,7 +13,14 @@ from homeport.core import faults
 from homeport.core.access import ANONYMOUS, Action, Actor, access_repository, allowed_actions, is_restricted
 from homeport.core.repositories import repository_to_push_to
 from homeport.core.services import Services
-from homeport.errors import BlobTooLarge, DigestMismatch, NotAuthenticated, RangeInvalid, UploadUnknown
+from homeport.errors import (
+    BlobTooLarge,
+    DigestMismatch,
+    HomeportError,
+    NotAuthenticated,
+    RangeInvalid,
+    UploadUnknown,
+)
 from homeport.names import Digest, RepositoryName
 from homeport.storage.db import blobs as blob_rows
 from homeport.storage.db import repositories as repository_rows
@@ -141,17 +148,16 @@ async def finish(
     faults.point("upload-sealed")
     try:
         async with services.db.write() as tx:
-            repository = await _target(tx, services, actor, name)
             if await rows.get(tx, upload) is None:
-                raise UploadUnknown  # cancelled meanwhile
+                raise UploadUnknown  # cancelled meanwhile, or its repository was deleted
+            repository = await _target(tx, services, actor, name)
             is_new = await _publish(tx, services, digest=digest, size=size, key=key)
             await blob_rows.link(tx, repository_id=repository, digest=digest)
             if is_new and not await rows.delete(tx, upload):
                 raise UploadUnknown  # cancelled this moment
             faults.point("blob-uncommitted")
-    except UploadUnknown:
-        # Whoever took the row may have looked for bytes before these had their name.
-        await services.blobs.discard(upload)
+    except HomeportError:
+        await _discard_orphan(services, upload, key)
         raise
     faults.point("blob-committed")
     if not is_new:
@@ -217,6 +223,17 @@ async def _discard(services: Services, upload: str) -> None:
     async with services.db.write() as tx:
         if await rows.delete(tx, upload):
             await services.blobs.discard(upload)
+
+
+async def _discard_orphan(services: Services, upload: str, key: str) -> None:
+    """Discard sealed bytes that no row knows of: whoever took the upload's row may have looked for them before they had
+    their name.
+    """
+    async with services.db.read() as tx:
+        # In this order: publishing writes the one row and deletes the other in the same transaction.
+        is_known = await rows.get(tx, upload) is not None or await blob_rows.is_key_published(tx, key)
+    if not is_known:
+        await services.blobs.discard(upload)
 
 
 async def _access_upload(tx: Transaction, actor: Actor, name: RepositoryName, upload: str) -> None:

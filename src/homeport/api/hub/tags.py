@@ -10,12 +10,12 @@ from litestar.di import NamedDependency
 from litestar.enums import HttpMethod
 from litestar.params import FromPath
 
-from homeport.api.hub.content_types import content_type, media_type
 from homeport.api.hub.pages import Page
 from homeport.api.hub.reference import PAGES, Query, Section, reference
 from homeport.api.hub.requests import HubRequest
 from homeport.api.hub.times import timestamp, timestamp_or_none
 from homeport.core import tags
+from homeport.core.content_types import content_type, media_type
 from homeport.core.services import Services
 from homeport.core.tags import ShownTag, TagOrder
 from homeport.errors import FieldInvalid

@@ -1,7 +1,15 @@
 """Statements on blobs and on which repository sees which. They hold no rules."""
 
+import msgspec
+
 from homeport.storage.db.database import Transaction, utcnow
 from homeport.storage.db.records import Blob
+
+
+class CountedLink(msgspec.Struct, frozen=True):
+    """A repository's link to a blob, with what it counts for in the repository's size; None: not counted yet."""
+
+    counted_bytes: int | None
 
 
 async def insert(tx: Transaction, *, digest: str, size_bytes: int, storage_key: str) -> bool:
@@ -61,17 +69,33 @@ async def link(tx: Transaction, *, repository_id: int, digest: str) -> bool:
     )
 
 
-async def unlink(tx: Transaction, *, repository_id: int, digest: str) -> bool:
-    """Take a blob out of a repository's sight; False if it was not in it."""
-    return bool(
-        await tx.run(
-            """
-            delete from repository_blobs
-            where repository_id = :repository_id and blob_id = (select id from blobs where digest = :digest)
-            """,
-            repository_id=repository_id,
-            digest=digest,
-        )
+async def count_links(tx: Transaction, repository_id: int) -> int:
+    """Count the links that have come since the last time; the bytes of their blobs. The caller holds the repository's
+    lock, and adds them to its size.
+    """
+    links = await tx.many(
+        CountedLink,
+        """
+        update repository_blobs set counted_bytes = (select size_bytes from blobs where blobs.id = blob_id)
+        where repository_id = :repository_id and counted_bytes is null
+        returning counted_bytes
+        """,
+        repository_id=repository_id,
+    )
+    return sum(link.counted_bytes or 0 for link in links)
+
+
+async def unlink(tx: Transaction, *, repository_id: int, digest: str) -> CountedLink | None:
+    """Take a blob out of a repository's sight; None if it was not in it. The caller holds the repository's lock."""
+    return await tx.one(
+        CountedLink,
+        """
+        delete from repository_blobs
+        where repository_id = :repository_id and blob_id = (select id from blobs where digest = :digest)
+        returning counted_bytes
+        """,
+        repository_id=repository_id,
+        digest=digest,
     )
 
 

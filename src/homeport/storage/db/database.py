@@ -70,8 +70,8 @@ class Database(Protocol):
         """A transaction that only reads; `scan` keeps statements that may look at many rows off the event loop."""
         ...
 
-    def write(self, *, is_durable: bool = True) -> AbstractAsyncContextManager[Transaction]:
-        """A transaction that is durable when the block has ended without an error.
+    def write(self, *, is_durable: bool = True, scan: bool = False) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction that is durable when the block has ended without an error; `scan` as in `read`.
 
         One that need not be is visible to all and survives the death of the process, but may be lost in a power cut.
         """

@@ -46,13 +46,23 @@ class CheckedStretch(msgspec.Struct, frozen=True):
 
 
 class CountedRepository(msgspec.Struct, frozen=True):
-    """A repository with its tags counted, and as its stretches count them in each order."""
+    """A repository with its tags counted, and as its stretches count them in each order; and with what else is kept
+    count of, as it is said and as it is found.
+    """
 
     id: int
     repository: str
     tag_count: int
     by_name: int
     by_time: int
+    by_version: int
+    storage_bytes: int
+    found_bytes: int
+    star_count: int
+    found_stars: int
+    manifest_count: int
+    by_media_type: int
+    by_content_type: int
 
 
 _NAME = "accounts.name || '/' || repositories.name as repository"
@@ -120,7 +130,21 @@ async def list_repositories(tx: Transaction, after: int, *, limit: int) -> list[
             (select cast(coalesce(sum(tag_count), 0) as bigint) from tag_stretches
                 where repository_id = repositories.id and ordering = 'name') as by_name,
             (select cast(coalesce(sum(tag_count), 0) as bigint) from tag_stretches
-                where repository_id = repositories.id and ordering = 'updated_at') as by_time
+                where repository_id = repositories.id and ordering = 'updated_at') as by_time,
+            (select cast(coalesce(sum(tag_count), 0) as bigint) from tag_stretches
+                where repository_id = repositories.id and ordering = 'version_key') as by_version,
+            storage_bytes,
+            cast(coalesce((select sum(counted_bytes) from repository_blobs
+                    where repository_id = repositories.id), 0)
+                + coalesce((select sum(size_bytes) from manifests where repository_id = repositories.id), 0)
+                as bigint) as found_bytes,
+            star_count,
+            (select count(*) from repository_stars where repository_id = repositories.id) as found_stars,
+            (select count(*) from manifests where repository_id = repositories.id) as manifest_count,
+            (select cast(coalesce(sum(manifest_count), 0) as bigint) from repository_types
+                where repository_id = repositories.id and kind = 'media') as by_media_type,
+            (select cast(coalesce(sum(manifest_count), 0) as bigint) from repository_types
+                where repository_id = repositories.id and kind = 'content') as by_content_type
         from repositories join accounts on accounts.id = namespace_id
         where repositories.id > :after order by repositories.id limit :limit
         """,
@@ -143,11 +167,14 @@ async def list_wrong_stretches(tx: Transaction, repository_id: int) -> list[Chec
                 when 'name' then (
                     select count(*) from tags where tags.repository_id = stretches.repository_id
                     and name >= start and (following is null or name < following))
+                when 'version_key' then (
+                    select count(*) from tags where tags.repository_id = stretches.repository_id
+                    and version_key >= start and (following is null or version_key < following))
                 else (
                     select count(*) from tags where tags.repository_id = stretches.repository_id
-                    and updated_at >= cast(case ordering when 'name' then '0' else start end as bigint)
+                    and updated_at >= cast(case ordering when 'updated_at' then start else '0' end as bigint)
                     and (following is null or
-                        updated_at < cast(case ordering when 'name' then '0' else following end as bigint)))
+                        updated_at < cast(case ordering when 'updated_at' then following else '0' end as bigint)))
                 end as found_count
             from stretches
         )

@@ -62,6 +62,29 @@ async def get_id(tx: Transaction, *, repository_id: int, digest: str) -> int | N
     )
 
 
+class TypedManifest(msgspec.Struct, frozen=True):
+    """What a manifest counts for in its repository."""
+
+    id: int
+    size_bytes: int
+    media_type: str
+    config_media_type: str | None
+    artifact_type: str | None
+    depth: int
+
+
+async def get_typed(tx: Transaction, *, repository_id: int, digest: str) -> TypedManifest | None:
+    return await tx.one(
+        TypedManifest,
+        """
+        select id, size_bytes, media_type, config_media_type, artifact_type, depth from manifests
+        where repository_id = :repository_id and digest = :digest
+        """,
+        repository_id=repository_id,
+        digest=digest,
+    )
+
+
 async def get_by_digest(tx: Transaction, *, repository_id: int, digest: str) -> TaggedManifest | None:
     return await tx.one(
         TaggedManifest,

@@ -158,7 +158,12 @@ class PostgresDatabase:
             yield PostgresTransaction(connection, self)
 
     @asynccontextmanager
-    async def write(self, *, is_durable: bool = True) -> AsyncIterator[PostgresTransaction]:
+    async def write(
+        self,
+        *,
+        is_durable: bool = True,
+        scan: bool = False,  # noqa: ARG002 - no loop to block
+    ) -> AsyncIterator[PostgresTransaction]:
         async with self._connection() as connection:
             transaction = PostgresTransaction(connection, self)
             async with connection.transaction():
@@ -176,5 +181,8 @@ class PostgresDatabase:
                 yield connection
         except asyncpg.DataError as error:
             raise ValueUnstorable from error
+        except asyncpg.ForeignKeyViolationError as error:
+            # A push into a repository that another request deletes, say: the same request finds out the next time.
+            raise DatabaseUnavailable("what this belongs to is being deleted") from error
         except _OUTAGES as error:
             raise DatabaseUnavailable(str(error) or type(error).__name__) from error

@@ -206,6 +206,45 @@ class Repository(msgspec.Struct, frozen=True):
     restricting_organization: str | None = None
 
 
+class ListedRepository(msgspec.Struct, frozen=True):
+    """A repository as lists show it. The last three are JSON lists of texts, the latter two of what is in it.
+
+    `updated_at` is when its content changed last, `modified_at` when its own properties did; None for never.
+    """
+
+    id: int
+    namespace: str
+    name: str
+    is_private: bool
+    is_active: bool
+    description: str
+    star_count: int
+    pull_count: int
+    storage_bytes: int
+    created_at: datetime
+    updated_at: datetime
+    modified_at: datetime | None
+    categories: str
+    media_types: str
+    content_types: str
+
+
+class RepositoryDetails(ListedRepository, frozen=True):
+    """All that is shown of a repository to one actor, who may have starred it."""
+
+    full_description: str
+    collaborator_count: int
+    is_starred: bool
+
+
+class RepositoryTeam(msgspec.Struct, frozen=True):
+    """What a team has been given on a repository."""
+
+    team_id: int
+    team: str
+    permission: Permission
+
+
 class Team(msgspec.Struct, frozen=True):
     """A team. The Hub API calls it a group."""
 

@@ -1,10 +1,135 @@
 """Statements on repositories. They hold no rules: whoever calls has been let in already."""
 
+from collections.abc import Sequence
+from enum import StrEnum
+
 import msgspec
 
 from homeport.names import RepositoryName
 from homeport.storage.db.database import Transaction, utcnow
-from homeport.storage.db.records import Namespace, Permission, Repository
+from homeport.storage.db.members import contains, lower
+from homeport.storage.db.records import ListedRepository, Namespace, Permission, Repository, RepositoryDetails
+from homeport.storage.db.repository_types import Kind
+
+
+class Ordering(StrEnum):
+    NAME = "name"
+    UPDATED = "updated_at"
+    PULLS = "pull_count"
+
+
+class Sight(StrEnum):
+    """Which repositories of a namespace a list holds: those that are public, those that have been opened to an
+    account besides, or all.
+    """
+
+    PUBLIC = "public"
+    OPENED = "opened"
+    ALL = "all"
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list of a namespace's repositories is narrowed to. Empty texts and lists narrow nothing."""
+
+    namespace_id: int
+    sight: Sight
+    account_id: int | None
+    part: str = ""
+    media_types: Sequence[str] = ()
+    content_types: Sequence[str] = ()
+
+
+def _listed(table: str) -> str:
+    return f"""{table}.id, accounts.name as namespace, {table}.name, {table}.is_private, {table}.is_active,
+        {table}.description, {table}.star_count, {table}.pull_count, {table}.storage_bytes, {table}.created_at,
+        {table}.updated_at, {table}.modified_at, {table}.categories, {table}.media_types, {table}.content_types"""
+
+
+_OPENED = """and (not repositories.is_private
+    or repositories.id in (select repository_id from repository_collaborators where account_id = :account_id)
+    or repositories.id in (
+        select repository_id from repository_teams
+        join team_members on team_members.team_id = repository_teams.team_id
+        join teams on teams.id = repository_teams.team_id
+        join organization_members on organization_members.organization_id = teams.organization_id
+            and organization_members.account_id = team_members.account_id
+        where team_members.account_id = :account_id and teams.organization_id = :namespace_id
+    ))"""
+
+_SIGHT = {Sight.PUBLIC: "and not repositories.is_private", Sight.OPENED: _OPENED, Sight.ALL: ""}
+
+_OF_TYPE = """and exists (
+    select 1 from repository_types where repository_id = repositories.id and kind = '{kind}'
+        and type in (:{kind}_types...text)
+    )"""
+
+
+def _conditions(filter_: Filter) -> str:
+    return f"""repositories.namespace_id = :namespace_id {_SIGHT[filter_.sight]}
+        {"and " + contains("repositories.name") if filter_.part else ""}
+        {_OF_TYPE.format(kind=Kind.MEDIA) if filter_.media_types else ""}
+        {_OF_TYPE.format(kind=Kind.CONTENT) if filter_.content_types else ""}"""
+
+
+def _parameters(filter_: Filter) -> dict[str, object]:
+    return {
+        "namespace_id": filter_.namespace_id,
+        "account_id": filter_.account_id,
+        "part": lower(filter_.part),
+        "media_types": list(filter_.media_types),
+        "content_types": list(filter_.content_types),
+    }
+
+
+async def count(tx: Transaction, filter_: Filter) -> int:
+    found = await tx.value(
+        int, f"select count(*) from repositories where {_conditions(filter_)}", **_parameters(filter_)
+    )
+    return found or 0
+
+
+async def list_page(
+    tx: Transaction, filter_: Filter, *, ordering: Ordering, is_descending: bool, offset: int, limit: int
+) -> list[ListedRepository]:
+    """A page of repositories, as `count` counts them. Those that are equal in an order go by their ids."""
+    direction = "desc" if is_descending else ""
+    order = ", ".join(
+        f"{{table}}.{column} {direction}" for column in ([ordering] if ordering is Ordering.NAME else [ordering, "id"])
+    )
+    return await tx.many(
+        ListedRepository,
+        f"""
+        select {_listed("page")} from (
+            select repositories.* from repositories where {_conditions(filter_)}
+            order by {order.format(table="repositories")} limit :limit offset :offset
+        ) as page join accounts on accounts.id = page.namespace_id
+        order by {order.format(table="page")}
+        """,
+        **_parameters(filter_),
+        offset=offset,
+        limit=limit,
+    )
+
+
+async def exists(tx: Transaction, repository_id: int) -> bool:
+    return bool(await tx.value(int, "select 1 from repositories where id = :id", id=repository_id))
+
+
+async def get_details(tx: Transaction, repository_id: int, *, actor_id: int | None) -> RepositoryDetails | None:
+    return await tx.one(
+        RepositoryDetails,
+        f"""
+        select {_listed("repositories")}, repositories.full_description,
+            (select count(*) from repository_collaborators where repository_id = repositories.id)
+                as collaborator_count,
+            exists (select 1 from repository_stars where repository_id = repositories.id and account_id = :actor_id)
+                as is_starred
+        from repositories join accounts on accounts.id = repositories.namespace_id
+        where repositories.id = :id
+        """,
+        id=repository_id,
+        actor_id=actor_id,
+    )
 
 
 async def get(tx: Transaction, name: RepositoryName, *, actor_id: int | None) -> Repository | None:
@@ -42,22 +167,88 @@ async def get(tx: Transaction, name: RepositoryName, *, actor_id: int | None) ->
     )
 
 
-async def insert(tx: Transaction, namespace: Namespace, *, name: str, is_private: bool) -> bool:
+async def insert(
+    tx: Transaction,
+    namespace: Namespace,
+    *,
+    name: str,
+    is_private: bool,
+    description: str = "",
+    full_description: str = "",
+) -> bool:
     """Insert a repository; False if the namespace has one of that name."""
     # ON CONFLICT, not a look first: another push may create the name between SELECT and INSERT.
     return bool(
         await tx.run(
             """
-            insert into repositories (namespace_id, name, is_private, created_at, updated_at)
-            values (:namespace_id, :name, :is_private, :now, :now)
+            insert into repositories (namespace_id, name, is_private, description, full_description, created_at,
+                updated_at)
+            values (:namespace_id, :name, :is_private, :description, :full_description, :now, :now)
             on conflict (namespace_id, name) do nothing
             """,
             namespace_id=namespace.id,
             name=name,
             is_private=is_private,
+            description=description,
+            full_description=full_description,
             now=utcnow(),
         )
     )
+
+
+async def update(
+    tx: Transaction,
+    repository_id: int,
+    *,
+    description: str,
+    full_description: str,
+    is_private: bool,
+    is_active: bool,
+    categories: str,
+) -> None:
+    """Write the properties of a repository. The caller holds its lock."""
+    await tx.run(
+        """
+        update repositories set description = :description, full_description = :full_description,
+            is_private = :is_private, is_active = :is_active, categories = :categories, modified_at = :now
+        where id = :id
+        """,
+        id=repository_id,
+        description=description,
+        full_description=full_description,
+        is_private=is_private,
+        is_active=is_active,
+        categories=categories,
+        now=utcnow(),
+    )
+
+
+async def touch(tx: Transaction, repository_id: int, *, added_bytes: int = 0) -> bool:
+    """What is in a repository changes; False if it is gone. The caller holds its lock, and has not yet written to a
+    manifest or a tag: the pulls that are folded meanwhile lock rows in that order.
+    """
+    return bool(
+        await tx.run(
+            "update repositories set updated_at = :now, storage_bytes = storage_bytes + :added_bytes where id = :id",
+            id=repository_id,
+            added_bytes=added_bytes,
+            now=utcnow(),
+        )
+    )
+
+
+async def add_stars(tx: Transaction, repository_id: int, stars: int) -> None:
+    """Count stars, of which fewer than none may come."""
+    await tx.run(
+        "update repositories set star_count = star_count + :stars where id = :id", id=repository_id, stars=stars
+    )
+
+
+async def delete(tx: Transaction, repository_id: int) -> bool:
+    """Delete a repository with its manifests, tags and their history, links to blobs, uploads, stars, and what teams
+    and collaborators were given on it; False if it is gone already. The caller holds its lock.
+    """
+    return bool(await tx.run("delete from repositories where id = :id", id=repository_id))
 
 
 class _Name(msgspec.Struct, frozen=True):

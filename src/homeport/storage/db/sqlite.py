@@ -185,10 +185,11 @@ class _Reading:
 class _Turn:
     """One transaction that waits for the writer."""
 
-    __slots__ = ("committed", "ended", "granted", "is_durable")
+    __slots__ = ("committed", "ended", "granted", "is_durable", "scan")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, is_durable: bool) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, is_durable: bool, scan: bool) -> None:
         self.is_durable = is_durable
+        self.scan = scan
         self.granted: asyncio.Future[SqliteTransaction] = loop.create_future()
         self.ended: asyncio.Future[bool] = loop.create_future()
         self.committed: asyncio.Future[None] = loop.create_future()
@@ -260,8 +261,8 @@ class SqliteDatabase:
         return number
 
     @asynccontextmanager
-    async def write(self, *, is_durable: bool = True) -> AsyncIterator[SqliteTransaction]:
-        turn = _Turn(asyncio.get_running_loop(), is_durable=is_durable)
+    async def write(self, *, is_durable: bool = True, scan: bool = False) -> AsyncIterator[SqliteTransaction]:
+        turn = _Turn(asyncio.get_running_loop(), is_durable=is_durable, scan=scan)
         self._waiting.append(turn)
         self._wake.set()
         try:
@@ -304,7 +305,7 @@ class SqliteDatabase:
             if turn.granted.cancelled():
                 continue
             self._writer.execute("savepoint turn")
-            turn.granted.set_result(SqliteTransaction(self._writer, self))
+            turn.granted.set_result(SqliteTransaction(self._writer, self, scan=turn.scan))
             if await turn.ended:
                 self._writer.execute("release turn")
                 group.append(turn)

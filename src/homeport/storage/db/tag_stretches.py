@@ -1,10 +1,10 @@
 """Counted stretches of a repository's tags: how any page of a million tags is found at the cost of the first.
 
 Pages are numbered, so page 8,000 asks for the tags behind the first 79,900. Walking to them costs what they are. So
-each order (by name, by time of the last move) is cut into stretches of at most `LENGTH_LIMIT` tags, each with its
-first key and its count; adding up some thousand counts finds the stretch in which a page begins, and the index of the
-tags does the rest. Every tag that comes, moves or goes changes one count in each order, in the same transaction and
-under the repository's lock (docs/decisions/0003-pages-of-tags.md).
+each order (by name, by time of the last move, by version) is cut into stretches of at most `LENGTH_LIMIT` tags, each
+with its first key and its count; adding up some thousand counts finds the stretch in which a page begins, and the index
+of the tags does the rest. Every tag that comes, moves or goes changes one count in each order that goes by what has
+changed, in the same transaction and under the repository's lock (docs/decisions/0003-pages-of-tags.md).
 """
 
 from datetime import datetime
@@ -20,6 +20,7 @@ LENGTH_LIMIT = 512
 class Ordering(StrEnum):
     NAME = "name"
     UPDATED = "updated_at"
+    VERSION = "version_key"
 
 
 def time_key(moment: datetime) -> str:
@@ -36,6 +37,10 @@ _NTH_KEY = {
         select updated_at from tags
         where repository_id = :repository_id and updated_at >= cast(cast(:start as text) as bigint)
         order by updated_at limit 1 offset :skip
+        """,
+    Ordering.VERSION: """
+        select version_key from tags where repository_id = :repository_id and version_key >= :start
+        order by version_key limit 1 offset :skip
         """,
 }
 
@@ -102,7 +107,7 @@ async def locate(tx: Transaction, repository_id: int, ordering: Ordering, offset
 
 
 def _lowest(ordering: Ordering) -> str:
-    return "" if ordering is Ordering.NAME else "0" * 20
+    return "0" * 20 if ordering is Ordering.UPDATED else ""
 
 
 async def _stretch_of(tx: Transaction, repository_id: int, ordering: Ordering, key: str) -> Stretch | None:

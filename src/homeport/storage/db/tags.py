@@ -7,6 +7,7 @@ from homeport.storage.db import tag_stretches
 from homeport.storage.db.database import Transaction, from_microseconds, utcnow
 from homeport.storage.db.records import Tag, TaggedName
 from homeport.storage.db.tag_stretches import Ordering, time_key
+from homeport.versions import version_key
 
 _SELECT = """
     select tags.id, tags.repository_id, tags.name, tags.manifest_id, manifests.digest, manifests.media_type,
@@ -34,6 +35,12 @@ _PAGE_BEHIND = {
             where repository_id = :repository_id and updated_at >= cast(cast(:start as text) as bigint)
             order by updated_at limit :limit offset :skip
         ) as tags {_JOINS} order by tags.updated_at
+        """,
+    Ordering.VERSION: f"""
+        {_SELECT} from (
+            select * from tags where repository_id = :repository_id and version_key >= :start
+            order by version_key limit :limit offset :skip
+        ) as tags {_JOINS} order by tags.version_key
         """,
 }
 
@@ -71,19 +78,21 @@ async def put(
         await tag_stretches.remove(tx, repository_id, Ordering.UPDATED, time_key(previous.updated_at))
     await tx.run(
         """
-        insert into tags (repository_id, name, manifest_id, created_at, created_by, updated_at, updated_by)
-        values (:repository_id, :name, :manifest_id, :now, :actor_id, :now, :actor_id)
+        insert into tags (repository_id, name, version_key, manifest_id, created_at, created_by, updated_at, updated_by)
+        values (:repository_id, :name, :version_key, :manifest_id, :now, :actor_id, :now, :actor_id)
         on conflict (repository_id, name) do update set
             manifest_id = excluded.manifest_id, updated_at = excluded.updated_at, updated_by = excluded.updated_by
         """,
         repository_id=repository_id,
         name=name,
+        version_key=version_key(name),
         manifest_id=manifest_id,
         actor_id=actor_id,
         now=now,
     )
     if previous is None:
         await tag_stretches.add(tx, repository_id, Ordering.NAME, name)
+        await tag_stretches.add(tx, repository_id, Ordering.VERSION, version_key(name))
     await tag_stretches.add(tx, repository_id, Ordering.UPDATED, time_key(now))
     await _record_move(tx, repository_id=repository_id, name=name, digest=digest, actor_id=actor_id, moved_at=now)
 
@@ -91,6 +100,7 @@ async def put(
 async def delete(tx: Transaction, tag: Tag, *, actor_id: int | None) -> None:
     """Delete a tag, and write down the move. The caller holds the repository's lock."""
     await tag_stretches.remove(tx, tag.repository_id, Ordering.NAME, tag.name)
+    await tag_stretches.remove(tx, tag.repository_id, Ordering.VERSION, version_key(tag.name))
     await tag_stretches.remove(tx, tag.repository_id, Ordering.UPDATED, time_key(tag.updated_at))
     await tx.run("delete from tags where id = :id", id=tag.id)
     await _record_move(

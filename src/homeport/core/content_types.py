@@ -1,6 +1,6 @@
-"""Docker's words for what a tag holds, told by the type that its manifest gives itself."""
+"""Docker's words for what a manifest holds, told by the type that it gives itself."""
 
-from homeport.storage.db.records import Tag
+from typing import Protocol
 
 _WORDS = (
     ("application/vnd.oci.image.config.", "image"),
@@ -17,14 +17,27 @@ _WORDS = (
 UNRECOGNIZED = "unrecognized"
 
 
-def content_type(tag: Tag) -> str:
+class Typed(Protocol):
+    """A manifest, or a tag that points at one."""
+
+    @property
+    def media_type(self) -> str: ...
+    @property
+    def config_media_type(self) -> str | None: ...
+    @property
+    def artifact_type(self) -> str | None: ...
+    @property
+    def depth(self) -> int: ...
+
+
+def content_type(typed: Typed) -> str:
     """An index that says nothing of itself is one of images."""
-    type_ = tag.artifact_type or tag.config_media_type
+    type_ = typed.artifact_type or typed.config_media_type
     if type_ is None:
-        return "image" if tag.depth else UNRECOGNIZED
+        return "image" if typed.depth else UNRECOGNIZED
     return next((word for prefix, word in _WORDS if type_.startswith(prefix)), UNRECOGNIZED)
 
 
-def media_type(tag: Tag) -> str:
+def media_type(typed: Typed) -> str:
     """An index's own media type; of a single image that of its config, as Docker Hub shows it."""
-    return tag.media_type if tag.depth or tag.config_media_type is None else tag.config_media_type
+    return typed.media_type if typed.depth or typed.config_media_type is None else typed.config_media_type
