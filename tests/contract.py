@@ -1,6 +1,7 @@
 """Holds every answer of the Hub door against Docker's published description, as `samples/docker_hub` restates it.
 
 `contract.json` says what the description says: operations with their statuses, objects with the types of their fields.
+`newer.json` adds what later descriptions have, and what clients call that no description has.
 `deviations.json` says where Homeport answers otherwise, each with the row of docs/compatibility.md that tells why. What
 is in neither is an error of the test in which it came up. Stricter than the description in two ways: an object has all
 of its fields, and no others.
@@ -113,7 +114,11 @@ class Contract:
             assert not problems, f"{where} with {content[:600]!r}: {problems}"
 
 
-CONTRACT = Contract(load("contract.json"), load("deviations.json"))
+def _with_newer(contract: dict[str, Any], newer: dict[str, Any]) -> dict[str, Any]:
+    return {part: {**contract[part], **newer[part]} for part in ("operations", "objects")}
+
+
+CONTRACT = Contract(_with_newer(load("contract.json"), load("newer.json")), load("deviations.json"))
 
 
 def check_answer(response: httpx.Response) -> None:

@@ -34,7 +34,10 @@ _TABLES = {
     "organization_domains": "coalesce('' || verified_at, '')",
     "organization_members": "role",
     "organization_settings": "custom_registries",
+    "repositories": "name || description || categories || star_count || is_private || is_active",
     "repository_blobs": "''",
+    "repository_stars": "''",
+    "repository_teams": "permission",
     "second_factors": "''",
     "tags": "name",
     "team_members": "''",
@@ -59,6 +62,7 @@ class Place:
 
     def __init__(self, home: Home, *, is_private: bool) -> None:
         self.home = home
+        self.is_private = is_private
         self.owner = home.user("owner")
         self.invitee = home.user("invitee")
         self.organization = home.organization(self.owner)
@@ -70,6 +74,7 @@ class Place:
         self.manifest = manifest.decode()
         self.values = {
             **dict.fromkeys(("name", "org_name", "account", "namespace"), self.organization),
+            "is_private": "true" if is_private else "false",
             "repository": self.repository.name,
             "repo": str(self.repository),
             "tag": tag,

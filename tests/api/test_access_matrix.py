@@ -4,6 +4,7 @@
 row's rule says, by what they are; and nothing has changed then.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from string import Formatter
 from typing import Any, NamedTuple
@@ -31,6 +32,7 @@ SITE = frozenset({"site administrator"})
 OWNERS = SITE | {"owner"}
 MEMBERS = OWNERS | ROLES.keys() | TEAMS.keys()
 DELETERS = OWNERS | {"editor", "team admin", "token: admin"}
+MAKERS = OWNERS | {"editor", "token: admin", "token: write"}
 PUSHERS = DELETERS | {"team writer", "collaborator", "token: write"}
 PULLERS = PUSHERS | {"team reader", "token: read"}
 
@@ -39,8 +41,9 @@ class Rule(NamedTuple):
     """Who is let in, and what keeps out the others: nobody, users who have nothing to do with the organization,
     users who have, and the owner's personal access tokens.
 
-    `public` are those who are let in where the repository is public. With `is_key_elsewhere` no bearer token is looked
-    at: whoever asks gets the same.
+    `public` are those who are let in where the repository is public. `seers` are those who may know of a private one:
+    for the others who have a name it does not exist. With `is_key_elsewhere` no bearer token is looked at: whoever asks
+    gets the same.
     """
 
     allowed: frozenset[str]
@@ -49,6 +52,7 @@ class Rule(NamedTuple):
     members: int = 403
     tokens: int = 403
     public: frozenset[str] | None = None
+    seers: frozenset[str] | None = None
     is_key_elsewhere: bool = False
 
     def denied(self, who: str, *, is_private: bool) -> int | None:
@@ -61,9 +65,10 @@ class Rule(NamedTuple):
             return None
         if who == "anonymous":
             return self.nobody
-        if who in SCOPES:
-            return self.tokens
-        return self.outsiders if who in OUTSIDERS else self.members
+        if is_private and self.seers is not None and who not in self.seers:
+            return 404
+        others = self.outsiders if who in OUTSIDERS else self.members
+        return self.tokens if who in SCOPES else others
 
 
 def challenging(allowed: frozenset[str], public: frozenset[str] | None = None) -> Rule:
@@ -78,6 +83,10 @@ MANAGE = Rule(OWNERS)
 MANAGE_INVITE = Rule(OWNERS, outsiders=404)
 INVITED = Rule(frozenset({"invitee"}), outsiders=404, members=404)
 RUN_SITE = Rule(SITE)
+LIST = Rule(KNOWN | {"anonymous"})
+MAKE = Rule(MAKERS)
+STAR = Rule(KNOWN & PULLERS - {"token: read"}, public=KNOWN - {"token: read", "token: public_read"}, seers=PULLERS)
+ADMINISTER = Rule(DELETERS, seers=PULLERS)
 SEE = Rule(PULLERS, nobody=404, outsiders=404, members=404, tokens=404, public=KNOWN | {"anonymous"})
 PULL = challenging(PULLERS, public=KNOWN | {"anonymous"})
 PUSH = challenging(PUSHERS)
@@ -159,7 +168,37 @@ def a_group_member(place: Place, caller: Caller) -> dict[str, str]:
 def a_tag(place: Place, caller: Caller) -> dict[str, str]:
     tag = unique("doomed")
     assert put_manifest(place.registry, place.repository, tag, place.manifest.encode()).status_code == 201
-    return {"reference": tag}
+    return {"reference": tag, "tag": tag}
+
+
+def a_repository(place: Place, caller: Caller) -> dict[str, str]:
+    """One that everybody has on it what they have on the place's own, to be deleted."""
+    name = place.home.repository(place.organization, is_private=place.is_private)
+    source, target = place.home.repository_id(place.repository), place.home.repository_id(name)
+    for table, holder in (("repository_teams", "team_id"), ("repository_collaborators", "account_id")):
+        run(
+            place.home,
+            f"""insert into {table} (repository_id, {holder}, permission, created_at)
+            select cast(:target as bigint), {holder}, permission, created_at from {table}
+            where repository_id = :source""",
+            source=source,
+            target=target,
+        )
+    return {"repository": name.name}
+
+
+def a_group_id(place: Place, caller: Caller) -> dict[str, str]:
+    name = a_group(place, caller)["group_name"]
+    url = f"/v2/orgs/{place.organization}/groups/{name}"
+    return {"group_id": str(place.hub.get(url).json()["id"])}
+
+
+def an_assigned_group(place: Place, caller: Caller) -> dict[str, str]:
+    values = a_group_id(place, caller)
+    url = f"/v2/repositories/{place.repository}/groups"
+    body = {"group_id": int(values["group_id"]), "permission": "read"}
+    assert place.hub.post(url, json=body).status_code == 200
+    return values
 
 
 def a_blob(place: Place, caller: Caller) -> dict[str, str]:
@@ -214,7 +253,16 @@ class Row(NamedTuple):
         return " ".join(filter(None, (self.method, self.path, self.note)))
 
 
+class Literal(str):
+    """A template of what is no text in JSON."""
+
+
+SAME_PRIVACY = Literal("{is_private}")
+
+
 def filled(template: Any, values: dict[str, str]) -> Any:
+    if isinstance(template, Literal):
+        return json.loads(template.format(**values))
     if isinstance(template, str):
         return template.format(**values)
     if isinstance(template, dict):
@@ -283,6 +331,36 @@ HUB = [
         for row in (Row(method, f"{path}/tags", SEE), Row(method, f"{path}/tags/{{tag}}", SEE))
     ),
     Row("GET", "/v2/repositories/{namespace}/{repository}/tags/{tag}/images", SEE),
+    Row("GET", "/v2/categories", LIST),
+    Row("POST", "/v2/repositories", MAKE, 201, body={"namespace": "{namespace}", "name": "{new}"}),
+    *(
+        row
+        for path in ("/v2/namespaces/{namespace}/repositories", "/v2/repositories/{namespace}")
+        for row in (
+            Row("GET", path, LIST, note="of any name"),
+            Row("POST", path, MAKE, 201, body={"name": "{new}"}),
+            *(Row(method, f"{path}/{{repository}}", SEE) for method in ("GET", "HEAD")),
+            Row("PATCH", f"{path}/{{repository}}", ADMINISTER, body={"description": "{new}"}),
+            Row("DELETE", f"{path}/{{repository}}", ADMINISTER, 202, fresh=a_repository),
+            Row("POST", f"{path}/{{repository}}/privacy", ADMINISTER, body={"is_private": SAME_PRIVACY}),
+            Row("PATCH", f"{path}/{{repository}}/categories", ADMINISTER, body=[{"slug": "security"}]),
+            Row("POST", f"{path}/{{repository}}/stars", STAR),
+            Row("DELETE", f"{path}/{{repository}}/stars", STAR, 204),
+            Row("GET", f"{path}/{{repository}}/groups", ADMINISTER),
+            Row(
+                *("POST", f"{path}/{{repository}}/groups", ADMINISTER),
+                body={"group_id": Literal("{group_id}"), "permission": "write"},
+                fresh=a_group_id,
+            ),
+            Row("GET", f"{path}/{{repository}}/groups/{{group_id}}", ADMINISTER, fresh=an_assigned_group),
+            Row(
+                *("PATCH", f"{path}/{{repository}}/groups/{{group_id}}", ADMINISTER),
+                body={"permission": "admin"},
+                fresh=an_assigned_group,
+            ),
+            Row("DELETE", f"{path}/{{repository}}/groups/{{group_id}}", ADMINISTER, 204, fresh=an_assigned_group),
+        )
+    ),
     Row("GET", "/v2/orgs/{org_name}/members", READ),
     Row("GET", "/v2/orgs/{org_name}/members/export", MANAGE),
     Row("PUT", "/v2/orgs/{org_name}/members/{username}", MANAGE, body={"role": "editor"}, fresh=a_group_member),
@@ -470,7 +548,7 @@ def test_an_unknown_organization_is_not_found(scene: Scene, row: Row) -> None:
 # Two ids in one path: the child has to be the parent's.
 
 PARENTS = {*ORGANIZATIONS, "repository", "repo"}
-CHILDREN = ("group_name", "username", "domain", "tag", "reference", "digest", "upload", "uuid", "invite_id")
+CHILDREN = ("group_id", "group_name", "username", "domain", "tag", "reference", "digest", "upload", "uuid", "invite_id")
 
 # Mails have no parent, and an empty list of referrers does not tell whether there is a manifest.
 NO_CHILDREN = {"mail_id", "subject"}
@@ -528,8 +606,8 @@ def test_who_is_not_known_is_told_so_whatever_they_send(scene: Scene, row: Row) 
         assert (who, told(answer)) == (who, "401")
 
 
-# The id of a mail is a number: the word is no path.
-@pytest.mark.parametrize("path", sorted({row.path for row in HUB if "mail_id" not in row.path}))
+# The ids of mails and groups are numbers: the words are no path.
+@pytest.mark.parametrize("path", sorted({row.path.replace("{group_id}", "1").replace("{mail_id}", "1") for row in HUB}))
 def test_options_of_a_path_are_no_error(scene: Scene, path: str) -> None:
     answer = scene.home.anonymous.options(path)
     assert answer.status_code in (204, 401)

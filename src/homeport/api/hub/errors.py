@@ -146,6 +146,12 @@ AUDIT_ERRORS: Table = {
 INVITE_ERRORS: Table = {**HUB_ERRORS, e.FieldInvalid: (400, error_of_fields), e.PageInvalid: (400, error)}
 """Of the routes of invites, and of the outbox."""
 
+REPOSITORY_ERRORS: Table = {**HUB_ERRORS, e.FieldInvalid: (400, error_of_fields)}
+"""Of the routes of one repository, and of those that make one."""
+
+REPOSITORY_GROUP_ERRORS: Table = {**REPOSITORY_ERRORS, e.Conflict: (400, error)}
+"""Of what groups may do to a repository: at a 400 a client goes on to change what is there already."""
+
 LOGIN_ERRORS: Table = {
     **{cls: (status, detail) for cls, (status, _) in HUB_ERRORS.items()},
     e.FieldInvalid: (400, detail_of_fields),

@@ -26,7 +26,7 @@ _SECURITY: Mapping[Bearer, list[dict[str, list[str]]]] = {
 }
 
 # Paths by which older clients know what has a newer one. A GET with a body is a former way, too.
-_FORMER = ("/v2/repositories/", "/v2/api_tokens")
+_FORMER = ("/v2/repositories", "/v2/api_tokens")
 
 _INTRODUCTION = """\
 What a client of Docker Hub knows, on a host of your own.
@@ -66,6 +66,7 @@ _ERRORS = {
 _PARAMETERS = {
     "account": "Name of an organization or a user.",
     "domain": "Name of a domain.",
+    "group_id": "The number that the list of groups shows.",
     "group_name": "Name of a team.",
     "id": "The UUID that the list shows.",
     "invite_id": "The UUID that the list shows.",
