@@ -333,6 +333,11 @@ HUB = [
     Row("GET", "/v2/repositories/{namespace}/{repository}/tags/{tag}/images", SEE),
     Row("GET", "/v2/categories", LIST),
     Row("POST", "/v2/repositories", MAKE, 201, body={"namespace": "{namespace}", "name": "{new}"}),
+    Row(
+        *("POST", "/v2/namespaces/{namespace}/repositories/{repository}/delete-tags", ADMINISTER),
+        body={"filter": {"names": ["{tag}"]}},
+        fresh=a_tag,
+    ),
     *(
         row
         for path in ("/v2/namespaces/{namespace}/repositories", "/v2/repositories/{namespace}")
@@ -342,6 +347,7 @@ HUB = [
             *(Row(method, f"{path}/{{repository}}", SEE) for method in ("GET", "HEAD")),
             Row("PATCH", f"{path}/{{repository}}", ADMINISTER, body={"description": "{new}"}),
             Row("DELETE", f"{path}/{{repository}}", ADMINISTER, 202, fresh=a_repository),
+            Row("DELETE", f"{path}/{{repository}}/tags/{{tag}}", ADMINISTER, 204, fresh=a_tag),
             Row("POST", f"{path}/{{repository}}/privacy", ADMINISTER, body={"is_private": SAME_PRIVACY}),
             Row("PATCH", f"{path}/{{repository}}/categories", ADMINISTER, body=[{"slug": "security"}]),
             Row("POST", f"{path}/{{repository}}/stars", STAR),

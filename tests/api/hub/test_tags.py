@@ -9,6 +9,7 @@ from homeport.app import create_app
 from homeport.core.services import Services
 from homeport.core.tags import IMAGES_LIMIT
 from homeport.storage.db.database import utcnow
+from tests.api.hub.people import events
 from tests.api.hub.pushing import PLATFORM, Owned, Pushed
 from tests.home import OCI_CONFIG, OCI_INDEX, Home
 
@@ -198,12 +199,64 @@ def test_a_bare_ordering_is_descending_and_a_minus_turns_it_round(
         assert [tag["name"] for tag in page["results"]] == expected
 
 
+def test_versions_are_in_their_order_the_highest_first_and_other_tags_behind(home: Home) -> None:
+    repository = Owned(home)
+    ascending = ["latest", "nightly", "1.0.0-rc.2", "1.0.0-rc.10", "1.0.0", "v1.2", "1.10-alpine", "1.10.0", "20.04"]
+    repository.tagged(*sorted(ascending))
+    for word, expected in (("version", ascending[::-1]), ("-version", ascending)):
+        seen: list[str] = []
+        url: str | None = f"{repository.path()}?ordering={word}&page_size=4"
+        while url:
+            page = home.anonymous.get(url).json()
+            seen += [tag["name"] for tag in page["results"]]
+            url = page["next"]
+        assert seen == expected
+    page = home.anonymous.get(repository.path(), params={"ordering": "version", "name": "1.0.0"}).json()
+    assert [tag["name"] for tag in page["results"]] == ["1.0.0", "1.0.0-rc.10", "1.0.0-rc.2"]
+
+
+def test_a_deleted_tag_is_gone_and_what_it_pointed_at_stays(home: Home) -> None:
+    repository = Owned(home)
+    pushed = repository.image("keep")
+    owner = home.hub(repository.owner)
+    for path in repository.paths("/1.0"):
+        repository.image("1.0")
+        before = events(home, repository.owner.name)
+        answer = owner.delete(path)
+        assert (answer.status_code, answer.content) == (204, b"")
+        digest = f"digest={pushed.digest}"
+        assert events(home, repository.owner.name, after=len(before)) == [
+            f"repo.tag.delete {repository.name} {digest} tag=1.0"
+        ]
+        again = owner.delete(path)
+        assert (again.status_code, again.json()) == (
+            404,
+            {"message": "httperror 404: tag '1.0' not found", "errinfo": {**repository.errinfo, "tag": "1.0"}},
+        )
+        assert [tag["name"] for tag in home.anonymous.get(repository.path()).json()["results"]] == ["keep"]
+        for ordering in ("name", "version", "last_updated"):
+            page = home.anonymous.get(repository.path(), params={"ordering": ordering}).json()
+            assert page["count"] == len(page["results"]) == 1
+        assert repository.client.get(f"/v2/{repository.name}/manifests/1.0").status_code == 404
+        assert repository.client.get(f"/v2/{repository.name}/manifests/{pushed.digest}").status_code == 200
+
+
+@pytest.mark.parametrize(("scope", "status"), [("repo:admin", 204), ("repo:write", 403), ("repo:read", 403)])
+def test_a_token_deletes_tags_with_the_scope_of_administration(home: Home, scope: str, status: int) -> None:
+    repository = Owned(home)
+    repository.image("1.0")
+    client = home.hub(repository.owner, home.access_token(repository.owner, scope)[1])
+    answer = client.delete(repository.path("/1.0"))
+    assert answer.status_code == status
+    assert (status == 403) == ("token issued from personal access token is not allowed" in answer.text)
+
+
 def test_an_unknown_ordering_is_a_value_error(home: Home) -> None:
     repository = Owned(home)
     repository.tagged("a")
     answer = home.anonymous.get(repository.path(), params={"ordering": "size"})
     assert answer.status_code == 400
-    expected = "Invalid ordering value. Must be one of: last_updated, -last_updated, name, -name"
+    expected = "Invalid ordering value. Must be one of: last_updated, -last_updated, name, -name, version, -version"
     assert answer.json() == {"fields": {"ordering": [expected]}, "text": "Invalid ordering value"}
 
 
@@ -367,11 +420,11 @@ def set_times(home: Home, tag_id: int, *, pushed_at: datetime, pulled_at: dateti
     home.run(verb)
 
 
-@pytest.mark.parametrize("query", ["?page_size={size}", "?page_size={size}&name=v", "?page_size={size}&ordering=name"])
-def test_a_list_costs_the_same_statements_whatever_its_length(home: Home, query: str) -> None:
+@pytest.mark.parametrize("more", ["", "&name=v", "&ordering=name", "&ordering=version"])
+def test_a_list_costs_the_same_statements_whatever_its_length(home: Home, more: str) -> None:
     repository = Owned(home)
     repository.tagged(*(f"v{number}" for number in range(100)))
-    counts = [count_statements(home, repository.path() + query.format(size=size), size) for size in (1, 100)]
+    counts = [count_statements(home, f"{repository.path()}?page_size={size}{more}", size) for size in (1, 100)]
     assert counts[0] == counts[1] <= 5
 
 

@@ -28,6 +28,7 @@ from homeport.api.hub import (
     repository_groups,
     scim_tokens,
     second_factor,
+    tag_deletions,
     tags,
 )
 from homeport.api.hub.documents import BESIDE
@@ -53,6 +54,7 @@ IDENTIFIED: Sequence[ControllerRouterHandler] = [
     *tags.handlers,
     *repositories.handlers,
     repository_groups.router,
+    tag_deletions.router,
     *org_settings.handlers,
     *domains.handlers,
     *badges.handlers,

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Literal
 
 import msgspec
-from litestar import get, route
+from litestar import delete, get, route
 from litestar.di import NamedDependency
 from litestar.enums import HttpMethod
 from litestar.params import FromPath
@@ -35,12 +35,15 @@ UNKNOWN = "unknown"
 """What Docker Hub calls the platform of what has none: attestations, charts, other artifacts."""
 
 # At this door a bare word is descending, and a minus turns it round (docs/compatibility.md).
-OrderWord = Literal["last_updated", "-last_updated", "name", "-name"]
+OrderWord = Literal["last_updated", "-last_updated", "name", "-name", "version", "-version"]
 _ORDERS: dict[str, TagOrder] = {
     "last_updated": TagOrder(Ordering.UPDATED, is_descending=True),
     "-last_updated": TagOrder(Ordering.UPDATED, is_descending=False),
     "name": TagOrder(Ordering.NAME, is_descending=True),
     "-name": TagOrder(Ordering.NAME, is_descending=False),
+    # Ours.
+    "version": TagOrder(Ordering.VERSION, is_descending=True),
+    "-version": TagOrder(Ordering.VERSION, is_descending=False),
 }
 
 
@@ -57,7 +60,12 @@ _TOLD_LIST = reference(
     bearer="optional",
     query=(
         *PAGES,
-        Query("ordering", "`last_updated` and `name` are descending; a minus in front turns them round.", OrderWord),
+        Query(
+            "ordering",
+            "`last_updated`, `name` and `version` are descending; a minus in front turns them round. `version` goes by "
+            "semantic versions, with tags that are none behind them; it is an extension.",
+            OrderWord,
+        ),
         Query("name", "A part of the tag's name."),
     ),
 )
@@ -231,6 +239,27 @@ async def get_tag(
     return TagInfo.of(shown)
 
 
+@delete(
+    _ONE,
+    status_code=204,
+    **reference(
+        Section.REPOSITORIES,
+        permission="Who administers the repository. A token needs `repo:admin`.",
+        errors=(401, 403, 404),
+    ),
+)
+async def delete_tag(
+    namespace: FromPath[str],
+    repository: FromPath[str],
+    tag: FromPath[str],
+    request: HubRequest,
+    services: NamedDependency[Services],
+) -> None:
+    """Delete a tag. What it points at stays, and can still be pulled by its digest."""
+    async with services.db.write() as tx:
+        await tags.delete_tag(tx, actor=request.actor, name=RepositoryName(namespace, repository), tag=tag)
+
+
 @get(_IMAGES, **_TOLD)
 async def list_images(
     namespace: FromPath[str],
@@ -273,4 +302,4 @@ def _full_size(shown: ShownTag) -> int:
     return next(sizes, 0) if shown.tag.depth else shown.tag.image_size_bytes
 
 
-handlers = [list_tags, get_tag, list_images]
+handlers = [list_tags, get_tag, delete_tag, list_images]

@@ -373,6 +373,14 @@ class Tag(msgspec.Struct, frozen=True):
     last_pulled_at: datetime | None
 
 
+class TagMoment(msgspec.Struct, frozen=True):
+    """A tag as it was found at a moment: it is the same as long as it has not been moved."""
+
+    id: int
+    name: str
+    updated_at: datetime
+
+
 class TaggedName(msgspec.Struct, frozen=True):
     name: str
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from homeport.storage.db import tag_stretches
 from homeport.storage.db.database import Transaction, from_microseconds, utcnow
-from homeport.storage.db.records import Tag, TaggedName
+from homeport.storage.db.records import Tag, TaggedName, TagMoment
 from homeport.storage.db.tag_stretches import Ordering, time_key
 from homeport.versions import version_key
 
@@ -149,6 +149,44 @@ async def list_of_manifest(tx: Transaction, manifest_id: int) -> list[Tag]:
         Tag,
         f"{_SELECT} from tags {_JOINS} where tags.manifest_id = :manifest_id order by tags.name",
         manifest_id=manifest_id,
+    )
+
+
+async def list_named(tx: Transaction, *, repository_id: int, names: list[str]) -> list[Tag]:
+    """The tags of these names, in no order."""
+    return await tx.many(
+        Tag,
+        f"{_SELECT} from tags {_JOINS} where tags.repository_id = :repository_id and tags.name in (:names...text)",
+        repository_id=repository_id,
+        names=names,
+    )
+
+
+async def list_moments(tx: Transaction, *, repository_id: int, before: datetime | None, limit: int) -> list[TagMoment]:
+    """Tags that were moved last before a time, the newest first; all with none."""
+    return await tx.many(
+        TagMoment,
+        f"""
+        select id, name, updated_at from tags
+        where repository_id = :repository_id {"" if before is None else "and updated_at < :before"}
+        order by updated_at desc limit :limit
+        """,
+        repository_id=repository_id,
+        before=before,
+        limit=limit,
+    )
+
+
+async def list_moments_of(tx: Transaction, *, repository_id: int, names: list[str]) -> list[TagMoment]:
+    """The tags of these names, the newest first."""
+    return await tx.many(
+        TagMoment,
+        """
+        select id, name, updated_at from tags
+        where repository_id = :repository_id and name in (:names...text) order by updated_at desc
+        """,
+        repository_id=repository_id,
+        names=names,
     )
 
 
