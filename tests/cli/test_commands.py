@@ -489,6 +489,28 @@ DAMAGES: dict[str, tuple[Callable[[Settings], None], str]] = {
         ),
         "tag-stretch",
     ),
+    "a count too many by version": (
+        lambda settings: execute(
+            settings, "update tag_stretches set tag_count = tag_count + 1 where ordering = 'version_key'"
+        ),
+        "tag-stretch",
+    ),
+    "a repository's size": (
+        lambda settings: execute(settings, "update repositories set storage_bytes = storage_bytes + 1 where id = 1"),
+        "repository-size",
+    ),
+    "a repository's stars": (
+        lambda settings: execute(settings, "update repositories set star_count = 1 where id = 1"),
+        "repository-stars",
+    ),
+    "a count of media types": (
+        lambda settings: execute(settings, "delete from repository_types where kind = 'media'"),
+        "repository-media-types",
+    ),
+    "a count of content types": (
+        lambda settings: execute(settings, "delete from repository_types where kind = 'content'"),
+        "repository-content-types",
+    ),
 }
 
 
@@ -509,6 +531,13 @@ def test_fsck_finds(command: Command, empty_settings: Settings, damage: tuple[Ca
 
 def test_fsck_warns_of_blobs_that_were_deleted_under_a_manifest(command: Command, empty_settings: Settings) -> None:
     ok(command("seed"))
+    # As a delete does it: the repository's size goes with the link.
+    execute(
+        empty_settings,
+        """update repositories set storage_bytes = storage_bytes - (select counted_bytes from repository_blobs
+            where repository_id = repositories.id and blob_id = 1)
+        where id in (select repository_id from repository_blobs where blob_id = 1)""",
+    )
     execute(empty_settings, "delete from repository_blobs where blob_id = 1")
     done = answer(command("fsck", "--json"))
     assert done["errors"] == 0

@@ -141,8 +141,12 @@ def _show_types() -> None:
     for repository_id, types in found.items():
         bind.execute(
             sa.text("update repositories set media_types = :media, content_types = :content where id = :id"),
-            {"id": repository_id, **{kind: json.dumps(some[:SHOWN_TYPES]) for kind, some in types.items()}},
+            {"id": repository_id, **{kind: _json(some[:SHOWN_TYPES]) for kind, some in types.items()}},
         )
+
+
+def _json(texts: list[str]) -> str:
+    return json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
 
 
 def _versions() -> None:

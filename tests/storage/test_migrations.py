@@ -1,0 +1,78 @@
+"""Migrations fill what they add as the program itself would have."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from homeport.app import open_services
+from homeport.cli.serve import set_up
+from homeport.core import integrity
+from homeport.core.demo import seeding
+from homeport.settings import Settings
+from homeport.storage.db.migrate import is_current, migrate
+
+UNDO_REPOSITORIES = [
+    "drop table repository_types",
+    "drop table repository_stars",
+    "delete from tag_stretches where ordering = 'version_key'",
+    *(
+        f"drop index {index}"
+        for index in (
+            *("tags_version", "repository_blobs_uncounted", "uploads_repository"),
+            *("repositories_updated_at", "repositories_pull_count"),
+        )
+    ),
+    "alter table tags drop column version_key",
+    "alter table repository_blobs drop column counted_bytes",
+    *(
+        f"alter table repositories drop column {column}"
+        for column in (
+            *("is_active", "star_count", "storage_bytes", "modified_at"),
+            *("categories", "media_types", "content_types"),
+        )
+    ),
+]
+
+FILLED = {
+    "repositories": "id, storage_bytes, media_types, content_types, categories, is_active, star_count, modified_at",
+    "repository_types": "repository_id, kind, type, manifest_count",
+    "repository_blobs": "repository_id, blob_id, counted_bytes",
+    "tags": "id, version_key",
+    "tag_stretches": "repository_id, ordering, start, tag_count",
+}
+
+
+class _Row(msgspec.Struct, frozen=True):
+    row: str
+
+
+def test_what_was_pushed_before_is_counted_as_what_is_pushed_now(empty_settings: Settings) -> None:
+    async def run() -> None:
+        await set_up(empty_settings)
+        async with open_services(empty_settings) as services:
+            await seeding.seed(services)
+            pushed = await _filled(services)
+            assert all(pushed.values())
+            async with services.db.write() as tx:
+                for statement in UNDO_REPOSITORIES:
+                    await tx.run(statement)
+                await tx.run("update alembic_version set version_num = :version", version="0002")
+        assert not await is_current(empty_settings)
+        assert await migrate(empty_settings)
+        async with open_services(empty_settings) as services:
+            assert await _filled(services) == pushed
+            findings = [finding async for finding in integrity.check(services)]
+            assert [finding for finding in findings if finding.severity == integrity.ERROR] == []
+
+    asyncio.run(run())
+
+
+async def _filled(services: Any) -> dict[str, list[str]]:
+    found = {}
+    async with services.db.read() as tx:
+        for table, columns in FILLED.items():
+            text = " || ' ' || ".join(f"coalesce(cast({column} as text), 'none')" for column in columns.split(", "))
+            rows = await tx.many(_Row, f"select {text} as row from {table} order by 1")
+            found[table] = [row.row for row in rows]
+    return found
