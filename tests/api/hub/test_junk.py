@@ -24,6 +24,17 @@ ROUTES = [
     "/v2/repositories/{}/{}/tags",
     "/v2/repositories/{}/{}/tags/{}",
     "/v2/repositories/{}/{}/tags/{}/images",
+    "/v2/repositories",
+    "/v2/repositories/{}",
+    "/v2/repositories/library",
+    "/v2/namespaces/{}/repositories/{}",
+    "/v2/repositories/{}/{}",
+    "/v2/repositories/{}/{}/privacy",
+    "/v2/repositories/{}/{}/categories",
+    "/v2/repositories/{}/{}/stars",
+    "/v2/repositories/{}/{}/groups",
+    "/v2/repositories/{}/{}/groups/{}",
+    "/v2/namespaces/{}/repositories/{}/delete-tags",
     "/v2/orgs/{}/members",
     "/v2/orgs/library/members",
     "/v2/orgs/library/members/{}",
@@ -57,6 +68,7 @@ FIELDS = st.sampled_from(
         *("username", "password", "identifier", "secret", "token_label", "scopes", "expires_at", "is_active"),
         *("domain", "badge", "restricted_images", "enabled", "standard_registries", "custom_registries", "insights"),
         *("role", "name", "description", "member"),
+        *("namespace", "full_description", "is_private", "status", "group_id", "permission", "filter", "dry_run"),
     ]
 )
 BODIES = st.one_of(
