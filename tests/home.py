@@ -16,7 +16,7 @@ import httpx
 import msgspec
 
 from homeport.app import open_services
-from homeport.core import access_tokens, accounts, members, orgs, repositories, teams
+from homeport.core import access_tokens, accounts, collaborators, members, orgs, repositories, teams
 from homeport.core.access import OPERATOR, Actor
 from homeport.core.services import Services
 from homeport.names import RepositoryName
@@ -189,8 +189,9 @@ class Home:
     def collaborator(self, name: RepositoryName, user: User, permission: Permission) -> None:
         async def verb(services: Services) -> None:
             async with services.db.write() as tx:
-                found = await accounts.access_user(tx, user.name)
-                await repositories.add_collaborator(tx, actor=OPERATOR, name=name, user=found, permission=permission)
+                await collaborators.add_collaborator(
+                    tx, actor=OPERATOR, name=name, user=user.name, permission=permission
+                )
 
         self.run(verb)
 

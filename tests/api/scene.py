@@ -36,6 +36,7 @@ _TABLES = {
     "organization_settings": "custom_registries",
     "repositories": "name || description || categories || star_count || is_private || is_active",
     "repository_blobs": "''",
+    "repository_collaborators": "permission",
     "repository_stars": "''",
     "repository_teams": "permission",
     "second_factors": "''",

@@ -15,7 +15,7 @@ import pytest
 from homeport import app
 from homeport.api.hub import documents
 from homeport.api.registry.app import ROUTES as REGISTRY_ROUTES
-from homeport.storage.db.records import OrganizationRole
+from homeport.storage.db.records import OrganizationRole, Permission
 from homeport.web.app import ROUTES as WEB_ROUTES
 from tests.api.scene import OUTSIDERS, ROLES, SCOPES, SHUT_OUT, TEAMS, WHO, Caller, Place, Scene
 from tests.home import OCI_MANIFEST, PASSWORD, Home, digest_of, push_blob, put_manifest, unique
@@ -187,6 +187,12 @@ def a_repository(place: Place, caller: Caller) -> dict[str, str]:
     return {"repository": name.name}
 
 
+def a_collaborator(place: Place, caller: Caller) -> dict[str, str]:
+    user = place.home.user()
+    place.home.collaborator(place.repository, user, Permission.READ)
+    return {"username": user.name}
+
+
 def a_group_id(place: Place, caller: Caller) -> dict[str, str]:
     name = a_group(place, caller)["group_name"]
     url = f"/v2/orgs/{place.organization}/groups/{name}"
@@ -332,6 +338,7 @@ HUB = [
     ),
     Row("GET", "/v2/repositories/{namespace}/{repository}/tags/{tag}/images", SEE),
     Row("GET", "/v2/categories", LIST),
+    Row("GET", "/v2/repositories/namespaces", Rule(KNOWN)),
     Row("POST", "/v2/repositories", MAKE, 201, body={"namespace": "{namespace}", "name": "{new}"}),
     Row(
         *("POST", "/v2/namespaces/{namespace}/repositories/{repository}/delete-tags", ADMINISTER),
@@ -352,6 +359,12 @@ HUB = [
             Row("PATCH", f"{path}/{{repository}}/categories", ADMINISTER, body=[{"slug": "security"}]),
             Row("POST", f"{path}/{{repository}}/stars", STAR),
             Row("DELETE", f"{path}/{{repository}}/stars", STAR, 204),
+            Row("GET", f"{path}/{{repository}}/collaborators", ADMINISTER),
+            Row("POST", f"{path}/{{repository}}/collaborators", ADMINISTER, body={"user": "{owner}"}),
+            Row(
+                *("DELETE", f"{path}/{{repository}}/collaborators/{{username}}", ADMINISTER, 204),
+                fresh=a_collaborator,
+            ),
             Row("GET", f"{path}/{{repository}}/groups", ADMINISTER),
             Row(
                 *("POST", f"{path}/{{repository}}/groups", ADMINISTER),

@@ -36,6 +36,7 @@ class AuditAction(StrEnum):
     REPO_MANIFEST_DELETE = "repo.manifest.delete"
     REPO_BLOB_DELETE = "repo.blob.delete"
     REPO_COLLABORATOR_ADD = "repo.collaborator.add"
+    REPO_COLLABORATOR_REMOVE = "repo.collaborator.remove"
     REPO_PULL = "repo.pull"
 
     ORG_CREATE = "org.create"

@@ -104,6 +104,12 @@ _REPO = CatalogueGroup(
             "gave {user} the permission {permission} on the repository {name}",
         ),
         CatalogueAction(
+            "collaborator.remove",
+            "Collaborator Removed",
+            "A user lost what they had been given by themselves on a repository.",
+            "took from {user} their permission on the repository {name}",
+        ),
+        CatalogueAction(
             "pull",
             "Image Pulled",
             "A manifest was pulled; written only while the organization has its pulls audited.",

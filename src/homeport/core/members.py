@@ -18,11 +18,11 @@ from homeport.errors import LastOwner, MemberUnknown, PageUnknown
 from homeport.names import OWNERS_TEAM
 from homeport.settings import Plans
 from homeport.storage.db import accounts as account_rows
+from homeport.storage.db import collaborators as collaborator_rows
 from homeport.storage.db import domains as domain_rows
 from homeport.storage.db import invites as invite_rows
 from homeport.storage.db import members as rows
 from homeport.storage.db import org_settings as settings_rows
-from homeport.storage.db import repositories as repository_rows
 from homeport.storage.db import teams as team_rows
 from homeport.storage.db.database import Database, Transaction, utcnow
 from homeport.storage.db.records import Member, Organization, OrganizationRole, Team
@@ -201,7 +201,7 @@ async def take_out(tx: Transaction, *, actor: Actor, organization: Organization,
     """
     teams = await team_rows.list_of_members(tx, organization_id=organization.id, account_ids=[account_id])
     await team_rows.remove_from_all(tx, organization_id=organization.id, account_id=account_id)
-    await repository_rows.delete_collaborator(tx, namespace_id=organization.id, account_id=account_id)
+    await collaborator_rows.delete_of_namespace(tx, namespace_id=organization.id, account_id=account_id)
     await rows.delete(tx, organization_id=organization.id, account_id=account_id)
     cancelled = await invite_rows.cancel_of(tx, organization_id=organization.id, account_id=account_id, now=utcnow())
     left = [_team_event(organization, AuditAction.ORG_TEAM_MEMBER_REMOVE, name, row.team) for row in teams]

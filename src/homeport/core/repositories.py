@@ -7,6 +7,7 @@ import msgspec
 
 from homeport.core import audit, categories
 from homeport.core.access import (
+    ROLE_ACTIONS,
     Action,
     Actor,
     access_namespace,
@@ -20,6 +21,7 @@ from homeport.core.plans import check_private_repositories
 from homeport.errors import (
     FieldInvalid,
     NamespaceUnknown,
+    NotAuthenticated,
     PageUnknown,
     RepositoryExists,
     RepositoryNameInvalid,
@@ -30,14 +32,7 @@ from homeport.settings import Plans, Settings
 from homeport.storage.db import orgs as org_rows
 from homeport.storage.db import repositories as rows
 from homeport.storage.db.database import Transaction
-from homeport.storage.db.records import (
-    Account,
-    ListedRepository,
-    Namespace,
-    Permission,
-    Repository,
-    RepositoryDetails,
-)
+from homeport.storage.db.records import ListedRepository, Namespace, Repository, RepositoryDetails
 from homeport.storage.db.repositories import Filter, Ordering
 
 DESCRIPTION_LENGTH_LIMIT = 100
@@ -353,23 +348,15 @@ async def lock_repository(tx: Transaction, repository: Repository) -> None:
         raise RepositoryUnknown(RepositoryName(repository.namespace, repository.name))
 
 
-async def add_collaborator(
-    tx: Transaction, *, actor: Actor, name: RepositoryName, user: Account, permission: Permission
-) -> None:
-    """Give a user a permission on a repository, in place of the one they had.
+async def list_namespaces(tx: Transaction, *, actor: Actor) -> list[str]:
+    """Names of the accounts in which the actor may make repositories by being, or being in, them.
 
     Raises:
-        RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
+        NotAuthenticated
     """
-    repository = await access_repository(tx, actor, name, Action.ADMIN)
-    if not await rows.put_collaborator(tx, repository_id=repository.id, account_id=user.id, permission=permission):
-        return
-    await audit.record(
-        tx,
-        actor,
-        AuditAction.REPO_COLLABORATOR_ADD,
-        account_id=repository.namespace_id,
-        name=str(name),
-        user=user.name,
-        permission=permission,
-    )
+    if actor.account_id is None:
+        raise NotAuthenticated
+    if not actor.ceiling.allows_everywhere(Action.CREATE, is_private=True):
+        return []
+    roles = [role.value for role, actions in ROLE_ACTIONS.items() if Action.CREATE in actions]
+    return await org_rows.list_namespaces(tx, account_id=actor.account_id, roles=roles)

@@ -247,6 +247,10 @@ class ChosenCategory(msgspec.Struct):
     slug: Annotated[str, Meta(examples=["developer-tools"])]
 
 
+class NamespacesInfo(msgspec.Struct):
+    namespaces: Annotated[Sequence[str], Meta(examples=[["acme", "jonsnow"]])]
+
+
 class Starred(msgspec.Struct):
     """An empty object."""
 
@@ -333,6 +337,13 @@ async def _create(request: HubRequest, services: Services, namespace: str, data:
             settings=services.settings,
         )
     return RepositoryInfo.of(shown)
+
+
+@get("/v2/repositories/namespaces", **reference(Section.REPOSITORIES, permission="Any user.", errors=(401,)))
+async def list_namespaces(request: HubRequest, services: NamedDependency[Services]) -> NamespacesInfo:
+    """Where the caller may make repositories: the caller's own namespace, and organizations that they own or edit."""
+    async with services.db.read() as tx:
+        return NamespacesInfo(await repositories.list_namespaces(tx, actor=request.actor))
 
 
 @route(_ONE, http_method=_READ, status_code=200, **reference(Section.REPOSITORIES, **_TOLD))
@@ -458,6 +469,7 @@ def _split(text: str | None) -> list[str]:
 handlers: Sequence[ControllerRouterHandler] = [
     list_repositories,
     list_categories,
+    list_namespaces,
     Router(
         "/",
         route_handlers=[

@@ -1,7 +1,13 @@
 """Statements on organizations. They hold no rules."""
 
+import msgspec
+
 from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import ListedOrganization, Namespace, Organization
+
+
+class _Name(msgspec.Struct, frozen=True):
+    name: str
 
 
 async def get(tx: Transaction, name: str, *, actor_id: int | None) -> Organization | None:
@@ -52,3 +58,18 @@ async def list_page(tx: Transaction, *, after: str, limit: int) -> list[ListedOr
         after=after,
         limit=limit,
     )
+
+
+async def list_namespaces(tx: Transaction, *, account_id: int, roles: list[str]) -> list[str]:
+    """Names of an account, and of the active organizations in which it has one of some roles."""
+    found = await tx.many(
+        _Name,
+        """
+        select name from accounts where is_active and (id = :account_id or id in (
+            select organization_id from organization_members where account_id = :account_id and role in (:roles...text)
+        )) order by name limit 10000
+        """,
+        account_id=account_id,
+        roles=roles,
+    )
+    return [row.name for row in found]

@@ -237,6 +237,13 @@ class RepositoryDetails(ListedRepository, frozen=True):
     is_starred: bool
 
 
+class Collaborator(msgspec.Struct, frozen=True):
+    """What an account has been given on a repository by itself."""
+
+    name: str
+    permission: Permission
+
+
 class RepositoryTeam(msgspec.Struct, frozen=True):
     """What a team has been given on a repository."""
 

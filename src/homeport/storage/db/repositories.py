@@ -8,7 +8,7 @@ import msgspec
 from homeport.names import RepositoryName
 from homeport.storage.db.database import Transaction, utcnow
 from homeport.storage.db.members import contains, lower
-from homeport.storage.db.records import ListedRepository, Namespace, Permission, Repository, RepositoryDetails
+from homeport.storage.db.records import ListedRepository, Namespace, Repository, RepositoryDetails
 from homeport.storage.db.repository_types import Kind
 
 
@@ -271,36 +271,6 @@ async def list_names_with_blob(tx: Transaction, *, digest: str) -> list[Reposito
         digest=digest,
     )
     return [RepositoryName(row.namespace, row.name) for row in found]
-
-
-async def put_collaborator(tx: Transaction, *, repository_id: int, account_id: int, permission: Permission) -> bool:
-    """Whether it was not so already."""
-    return bool(
-        await tx.run(
-            """
-            insert into repository_collaborators (repository_id, account_id, permission, created_at)
-            values (:repository_id, :account_id, :permission, :now)
-            on conflict (repository_id, account_id) do update set permission = excluded.permission
-                where repository_collaborators.permission <> excluded.permission
-            """,
-            repository_id=repository_id,
-            account_id=account_id,
-            permission=permission,
-            now=utcnow(),
-        )
-    )
-
-
-async def delete_collaborator(tx: Transaction, *, namespace_id: int, account_id: int) -> None:
-    """Take what an account was granted by itself on the repositories of a namespace."""
-    await tx.run(
-        """
-        delete from repository_collaborators where account_id = :account_id
-            and repository_id in (select id from repositories where namespace_id = :namespace_id)
-        """,
-        namespace_id=namespace_id,
-        account_id=account_id,
-    )
 
 
 async def add_pulls(tx: Transaction, repository_id: int, pulls: int) -> None:
