@@ -57,7 +57,7 @@ def test_what_was_pushed_before_is_counted_as_what_is_pushed_now(empty_settings:
             async with services.db.write() as tx:
                 for statement in UNDO_REPOSITORIES:
                     await tx.run(statement)
-                await tx.run("update alembic_version set version_num = :version", version="0002")
+                await tx.run("update alembic_version set version_num = :version", version="0003")
         assert not await is_current(empty_settings)
         assert await migrate(empty_settings)
         async with open_services(empty_settings) as services:
