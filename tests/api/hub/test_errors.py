@@ -88,3 +88,11 @@ def test_every_answer_has_the_security_headers(home: Home) -> None:
         answer = home.anonymous.get(path)
         assert answer.headers["x-frame-options"] == "deny"
         assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_what_docker_hub_has_taken_away_is_gone(home: Home) -> None:
+    for tail in ("nginx/tags", "library/nginx/tags/", "library/nginx/tags/latest", "nginx/images"):
+        answer = home.anonymous.get(f"/v1/repositories/{tail}")
+        assert answer.status_code == 410
+        assert "was removed" in answer.json()["message"]
+    assert home.anonymous.get("/v1/nothing").status_code == 404
