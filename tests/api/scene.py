@@ -26,7 +26,10 @@ WHO = ("anonymous", *OUTSIDERS, *ROLES, *TEAMS, "owner", "site administrator", *
 
 # What requests change: how many there are of each, and how they read.
 _TABLES = {
-    "accounts": "badge || full_name",
+    "accounts": "badge || full_name || company || coalesce(email, '') || credentials_version",
+    "confirmations": "email",
+    "ended_sessions": "''",
+    "mail_requests": "identifier",
     "access_tokens": "label || scopes",
     "invites": "status || role",
     "mails": "recipient",
@@ -78,6 +81,7 @@ class Place:
             "subject": digest_of(manifest),
             "manifest": self.manifest,
             "owner": self.owner.name,
+            "user": self.owner.name,
             "owner_token": home.access_token(self.owner)[1],
         }
 

@@ -78,6 +78,8 @@ MANAGE = Rule(OWNERS)
 MANAGE_INVITE = Rule(OWNERS, outsiders=404)
 INVITED = Rule(frozenset({"invitee"}), outsiders=404, members=404)
 RUN_SITE = Rule(SITE)
+ANYBODY = Rule(KNOWN | {"anonymous"})
+SIGNED = Rule(KNOWN)
 SEE = Rule(PULLERS, nobody=404, outsiders=404, members=404, tokens=404, public=KNOWN | {"anonymous"})
 PULL = challenging(PULLERS, public=KNOWN | {"anonymous"})
 PUSH = challenging(PUSHERS)
@@ -241,6 +243,13 @@ HUB = [
     Row("POST", "/v2/users/2fa-login", OPEN, 401, body={"login_2fa_token": "none", "code": "000000"}),
     Row("GET", "/openapi.json", OPEN),
     Row("GET", "/reference", OPEN),
+    *(Row(method, "/v2/user", SIGNED) for method in ("GET", "HEAD")),
+    Row("PATCH", "/v2/user", OWN, body={"company": "Acme"}),
+    *(Row(method, "/v2/users/{user}", ANYBODY) for method in ("GET", "HEAD")),
+    *(Row(method, "/v2/orgs/{org_name}", ANYBODY) for method in ("GET", "HEAD")),
+    Row("GET", "/v2/user/orgs", SIGNED),
+    Row("GET", "/v2/orgs", SIGNED),
+    Row("GET", "/v2/users/{user}/orgs", SIGNED),
     Row("GET", "/v2/user/2fa", OWN),
     Row("POST", "/v2/user/2fa", OWN, body={"password": PASSWORD}, fresh=no_second_factor),
     Row("DELETE", "/v2/user/2fa", OWN, 409, body=FACTOR, fresh=no_second_factor),
@@ -462,7 +471,7 @@ def test_an_unknown_organization_is_not_found(scene: Scene, row: Row) -> None:
     values = {**values_for(row, scene.here, scene.here.caller), **dict.fromkeys(ORGANIZATIONS, unique("nowhere"))}
     answers = {who: told(ask(row, caller, values)) for who, caller in scene.callers.items()}
     # What the site's administrators do, nobody else hears anything of.
-    told_so = SITE if row.rule is RUN_SITE else KNOWN | ({"anonymous"} if row.rule is SEE else set())
+    told_so = SITE if row.rule is RUN_SITE else KNOWN | ({"anonymous"} if row.rule in (SEE, ANYBODY) else set())
     assert {who for who, answer in answers.items() if answer == "404"} == told_so
     assert {answer for who, answer in answers.items() if who not in KNOWN | told_so} == {"401"}
 
@@ -472,8 +481,8 @@ def test_an_unknown_organization_is_not_found(scene: Scene, row: Row) -> None:
 PARENTS = {*ORGANIZATIONS, "repository", "repo"}
 CHILDREN = ("group_name", "username", "domain", "tag", "reference", "digest", "upload", "uuid", "invite_id")
 
-# Mails have no parent, and an empty list of referrers does not tell whether there is a manifest.
-NO_CHILDREN = {"mail_id", "subject"}
+# Mails and users have no parent, and an empty list of referrers does not tell whether there is a manifest.
+NO_CHILDREN = {"mail_id", "subject", "user"}
 
 # What a path may name although its parent has it not: a tag that is new.
 NAMES_SOMETHING_NEW = [("PUT", REGISTRY_PATHS["manifests"])]

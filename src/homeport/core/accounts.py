@@ -15,7 +15,9 @@ from homeport.storage.db.records import Account, AccountKind
 REVOKED = "revoked"
 """Announced with an account's id when something that stood for the account has ended."""
 
-FULL_NAME_LENGTH_LIMIT = 255
+LINE_LENGTH_LIMIT = 255
+"""Characters of what people write of themselves."""
+
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,189}")
 
 
@@ -38,10 +40,7 @@ async def create_user(
     account_name = AccountName.parse(name)
     if not _EMAIL.fullmatch(email):
         raise FieldInvalid({"email": ["Must be an e-mail address."]}, "invalid e-mail address")
-    if len(full_name) > FULL_NAME_LENGTH_LIMIT:
-        raise FieldInvalid({"full_name": [f"At most {FULL_NAME_LENGTH_LIMIT} characters."]}, "invalid full name")
-    if not full_name.isprintable():
-        raise FieldInvalid({"full_name": ["No line ends and control characters."]}, "invalid full name")
+    check_line("full_name", full_name)
     account = await rows.insert(
         tx,
         name=account_name,
@@ -55,6 +54,14 @@ async def create_user(
         raise AccountExists(f"the name {name} or the address {email}")
     await audit.record(tx, actor, AuditAction.USER_CREATE, account_id=account.id, name=account.name)
     return account
+
+
+def check_line(field: str, text: str) -> None:
+    """Raises FieldInvalid unless this is a line of readable text, or nothing."""
+    if len(text) > LINE_LENGTH_LIMIT:
+        raise FieldInvalid({field: [f"At most {LINE_LENGTH_LIMIT} characters."]}, f"invalid {field}")
+    if not text.isprintable():
+        raise FieldInvalid({field: ["No line ends and control characters."]}, f"invalid {field}")
 
 
 async def access_user(tx: Transaction, name: str) -> Account:

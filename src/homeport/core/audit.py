@@ -70,6 +70,7 @@ class AuditAction(StrEnum):
     ENTERPRISE_SSO_ENFORCEMENT_TOGGLE = "enterprise.sso.connection.enforcement_toggle"
 
     USER_CREATE = "user.create"
+    USER_UPDATE = "user.update"
     USER_ACTIVATE = "user.activate"
     USER_DEACTIVATE = "user.deactivate"
     USER_PASSWORD_RESET = "user.password.reset"  # noqa: S105 - a word of the log

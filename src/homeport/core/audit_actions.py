@@ -372,6 +372,12 @@ _USER = CatalogueGroup(
     "User",
     (
         CatalogueAction("create", "User Created", "The account was made.", "created the user {name}"),
+        CatalogueAction(
+            "update",
+            "User Updated",
+            "Somebody changed what their profile shows.",
+            "changed the profile of {name}[: {fields}]",
+        ),
         CatalogueAction("activate", "User Activated", "The account was let in again.", "activated the user {name}"),
         CatalogueAction("deactivate", "User Deactivated", "The account was shut out.", "deactivated the user {name}"),
         CatalogueAction(

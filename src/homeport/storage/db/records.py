@@ -130,6 +130,24 @@ class Profile(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
+class AccountProfile(Profile, frozen=True):
+    """What is shown of an account of either kind; an organization has no address."""
+
+    kind: AccountKind
+    badge: Badge
+    is_active: bool
+    is_site_admin: bool
+
+
+class OrganizationOfUser(AccountProfile, frozen=True):
+    """An organization, with what one of its members is in it, and the number of its teams."""
+
+    id: int
+    plan: PlanName
+    role: OrganizationRole
+    team_count: int
+
+
 class Member(Profile, frozen=True):
     """A member of an organization; or somebody who is invited to be one, who has no role yet.
 
@@ -216,6 +234,13 @@ class Team(msgspec.Struct, frozen=True):
     description: str
     created_at: datetime
     member_count: int
+
+
+class TeamOfUser(msgspec.Struct, frozen=True):
+    """That a user is in a team of an organization."""
+
+    organization_id: int
+    team: str
 
 
 class TeamOfMember(msgspec.Struct, frozen=True):
