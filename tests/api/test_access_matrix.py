@@ -250,6 +250,11 @@ HUB = [
     Row("GET", "/v2/user/orgs", SIGNED),
     Row("GET", "/v2/orgs", SIGNED),
     Row("GET", "/v2/users/{user}/orgs", SIGNED),
+    Row("POST", "/v2/users/signup", OPEN, 403, body={"username": "{new}", "email": "{new}@example.com"}),
+    Row("POST", "/v2/users/password-reset", OPEN, 202, body={"identifier": "{new}"}),
+    Row("GET", "/v2/user/email", OWN),
+    Row("POST", "/v2/user/email", OWN, 202, body={"password": PASSWORD, "email": "{new}@example.com"}),
+    Row("POST", "/v2/user/password", OWN, 400, body={"password": PASSWORD, "new_password": "short"}),
     Row("GET", "/v2/user/2fa", OWN),
     Row("POST", "/v2/user/2fa", OWN, body={"password": PASSWORD}, fresh=no_second_factor),
     Row("DELETE", "/v2/user/2fa", OWN, 409, body=FACTOR, fresh=no_second_factor),
@@ -385,9 +390,25 @@ WEB = [
     ),
 ]
 
+# So it is here; without a link there is nothing behind these pages.
+ACCOUNT_PAGES = [
+    *(Row(method, "/account/password", OPEN) for method in ("GET", "HEAD")),
+    Row("POST", "/account/password", OPEN, body="identifier={new}", media_type=FORM),
+    *(Row(method, "/account/sign-up", OPEN, 403) for method in ("GET", "HEAD", "POST")),
+    *(
+        row
+        for what, deed in (("password", "reset"), ("email", "confirm"), ("sign-up", "create"))
+        for row in (
+            Row("GET", f"/account/{what}/{{link_id}}", OPEN, 404),
+            Row("HEAD", f"/account/{what}/{{link_id}}", OPEN, 404),
+            Row("POST", f"/account/{what}/{{link_id}}/{deed}", OPEN, 404, body="token={new}", media_type=FORM),
+        )
+    ),
+]
+
 HEALTH = [Row(method, path, OPEN) for path in app.OWN_PATHS for method in ("GET", "HEAD")]
 
-MATRIX = [*HUB, *REGISTRY, *WEB, *HEALTH]
+MATRIX = [*HUB, *REGISTRY, *WEB, *ACCOUNT_PAGES, *HEALTH]
 
 
 def routes_of_the_code(home: Home) -> Iterator[tuple[str, str]]:
@@ -398,7 +419,8 @@ def routes_of_the_code(home: Home) -> Iterator[tuple[str, str]]:
     for kind, method in REGISTRY_ROUTES:
         yield method, REGISTRY_PATHS[kind]
     for pattern, methods in WEB_ROUTES:
-        path = pattern.pattern.replace("([^/]+)", "{invite_id}").removesuffix("/?")
+        word = "{invite_id}" if pattern.pattern.startswith("/invites/") else "{link_id}"
+        path = pattern.pattern.replace("([^/]+)", word).removesuffix("/?")
         yield from ((method, path) for method in methods)
     for path in app.OWN_PATHS:
         yield from (("GET", path), ("HEAD", path))
@@ -481,8 +503,8 @@ def test_an_unknown_organization_is_not_found(scene: Scene, row: Row) -> None:
 PARENTS = {*ORGANIZATIONS, "repository", "repo"}
 CHILDREN = ("group_name", "username", "domain", "tag", "reference", "digest", "upload", "uuid", "invite_id")
 
-# Mails and users have no parent, and an empty list of referrers does not tell whether there is a manifest.
-NO_CHILDREN = {"mail_id", "subject", "user"}
+# Links, mails and users have no parent, and an empty list of referrers does not tell whether there is a manifest.
+NO_CHILDREN = {"link_id", "mail_id", "subject", "user"}
 
 # What a path may name although its parent has it not: a tag that is new.
 NAMES_SOMETHING_NEW = [("PUT", REGISTRY_PATHS["manifests"])]

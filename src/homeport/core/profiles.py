@@ -7,7 +7,7 @@ import msgspec
 from homeport.core import audit
 from homeport.core.access import Actor
 from homeport.core.access_tokens import own_account
-from homeport.core.accounts import check_line
+from homeport.core.accounts import check_line, check_unmanaged
 from homeport.core.audit import AuditAction
 from homeport.errors import AccountUnknown, FieldInvalid, NotAuthenticated, PageUnknown
 from homeport.storage.db import accounts as account_rows
@@ -61,6 +61,7 @@ async def update_own(tx: Transaction, *, actor: Actor, **given: str | None) -> A
 
     Raises:
         FieldInvalid: too long, of more than one line, or a `profile_url` that is no link.
+        AccountChangeRefused: the full name of a managed account is its identity provider's to change.
         NotAuthenticated, TokenNotAllowed: see `own_account`.
     """
     account_id = own_account(actor)
@@ -74,6 +75,10 @@ async def update_own(tx: Transaction, *, actor: Actor, **given: str | None) -> A
     _check_url(changed.get("profile_url", ""))
     if not changed:
         return present
+    if "full_name" in changed:
+        account = await account_rows.get_by_id(tx, account_id)
+        assert account is not None
+        check_unmanaged(account)
     wanted = {field: changed.get(field, getattr(present, field)) for field in FIELDS}
     await account_rows.set_profile(tx, account_id, **wanted)
     await audit.record(

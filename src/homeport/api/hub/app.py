@@ -18,15 +18,18 @@ from homeport.api.hub import (
     badges,
     documents,
     domains,
+    email_changes,
     groups,
     invites,
     mails,
     members,
     org_settings,
+    password_changes,
     profiles,
     rate_limits,
     scim_tokens,
     second_factor,
+    sign_ups,
     tags,
 )
 from homeport.api.hub.documents import BESIDE
@@ -42,7 +45,12 @@ from homeport.errors import HomeportError
 _SECURITY_HEADERS = [(b"x-frame-options", b"deny"), (b"x-content-type-options", b"nosniff")]
 
 
-OPEN: Sequence[ControllerRouterHandler] = [*authentication.handlers, *documents.handlers]
+OPEN: Sequence[ControllerRouterHandler] = [
+    *authentication.handlers,
+    *password_changes.open_handlers,
+    *sign_ups.open_handlers,
+    *documents.handlers,
+]
 """A login is no place to ask for a token: clients send the one that has expired along."""
 
 IDENTIFIED: Sequence[ControllerRouterHandler] = [
@@ -51,6 +59,8 @@ IDENTIFIED: Sequence[ControllerRouterHandler] = [
     second_factor.router,
     *tags.handlers,
     *profiles.handlers,
+    password_changes.router,
+    email_changes.router,
     *org_settings.handlers,
     *domains.handlers,
     *badges.handlers,

@@ -131,6 +131,23 @@ async def set_password(tx: Transaction, account: Account, password_hash: str) ->
     )
 
 
+async def change_password(tx: Transaction, account: Account, password_hash: str) -> Account | None:
+    """Set a password and make what was issued under the old one void; None if something else has done so since the
+    account was read.
+    """
+    return await tx.one(
+        Account,
+        f"""
+        update accounts set password_hash = :password_hash, credentials_version = credentials_version + 1
+        where id = :id and credentials_version = :version and is_active
+        returning {_COLUMNS}
+        """,
+        id=account.id,
+        version=account.credentials_version,
+        password_hash=password_hash,
+    )
+
+
 async def set_active(tx: Transaction, account: Account, *, is_active: bool) -> None:
     """Let an account in or shut it out; either way what was issued before is void."""
     await tx.run(

@@ -295,6 +295,51 @@ class Mail(msgspec.Struct, frozen=True):
     sent_at: datetime | None
 
 
+class Purpose(StrEnum):
+    """What somebody wants to be mailed a link for."""
+
+    SIGN_UP = "sign_up"
+    PASSWORD = "password"  # noqa: S105 - a word
+    EMAIL = "email"
+
+
+class MailRequest(msgspec.Struct, frozen=True):
+    """What somebody has asked to be mailed, and nobody has looked at yet.
+
+    `identifier` is an e-mail address; for a new password it may be the name of a user. `account_id` is who asks for a
+    new address; names are of a sign-up.
+    """
+
+    id: int
+    purpose: Purpose
+    account_id: int | None
+    identifier: str
+    name: str
+    full_name: str
+    address: str
+    user_agent: str
+    created_at: datetime
+
+
+class Confirmation(msgspec.Struct, frozen=True):
+    """A link in a mail. `email` is where that went; of a change of address, the new one.
+
+    It is void once the account has another `credentials_version`.
+    """
+
+    id: str
+    purpose: Purpose
+    account_id: int | None
+    credentials_version: int | None
+    email: str
+    name: str
+    full_name: str
+    secret_sha256: str
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None
+
+
 class Blob(msgspec.Struct, frozen=True):
     id: int
     digest: str
