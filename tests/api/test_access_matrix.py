@@ -203,6 +203,7 @@ class Row(NamedTuple):
     query: str = ""
     media_type: str = ""
     note: str = ""
+    ends_session: bool = False
 
     @property
     def route(self) -> tuple[str, str]:
@@ -241,6 +242,8 @@ HUB = [
     Row("POST", "/v2/users/login", OPEN, body={"username": "{owner}", "password": "{owner_token}"}),
     Row("GET", "/v2/users/login", OPEN, body={"username": "{owner}", "password": "{owner_token}"}),
     Row("POST", "/v2/users/2fa-login", OPEN, 401, body={"login_2fa_token": "none", "code": "000000"}),
+    Row("POST", "/v2/auth/refresh", OPEN, 401, body={"refresh_token": "none"}),
+    Row("POST", "/v2/logout", SIGNED, ends_session=True),
     Row("GET", "/openapi.json", OPEN),
     Row("GET", "/reference", OPEN),
     *(Row(method, "/v2/user", SIGNED) for method in ("GET", "HEAD")),
@@ -474,7 +477,10 @@ def test_who_gets_what(scene: Scene, row: Row) -> None:
     assert scene.snapshot() == before, "somebody who was not let in has changed something"
     for who, status in expected.items():
         if status is None:
-            answers[who] = ask(row, scene.callers[who], values_for(row, scene.here, scene.callers[who]))
+            caller = scene.callers[who]
+            if row.ends_session:
+                caller = caller._replace(hub=scene.home.hub(caller.user))
+            answers[who] = ask(row, caller, values_for(row, scene.here, caller))
     scene.here.forget_invitee()
     assert {who: told(answers[who]) for who in WHO} == {who: str(expected[who] or row.success) for who in WHO}
     refused = {who for who in SCOPES if expected[who] == 403}

@@ -8,7 +8,7 @@ import structlog
 
 from homeport.core import uploads
 from homeport.core.services import Services
-from homeport.jobs import audit, mail_requests, mails, revocations
+from homeport.jobs import audit, mail_requests, mails, revocations, sessions
 from homeport.storage.db.database import utcnow
 
 log = structlog.get_logger()
@@ -53,6 +53,7 @@ async def _sweep(services: Services) -> None:
     if swept := await uploads.sweep(services):
         log.info("uploads swept", count=swept)
     await revocations.drop_old(services.db, now=utcnow())
+    await sessions.drop_old(services, now=utcnow())
     await mails.drop_old(services, now=utcnow())
     await mail_requests.drop_old(services, now=utcnow())
 

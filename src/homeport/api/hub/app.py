@@ -46,7 +46,7 @@ _SECURITY_HEADERS = [(b"x-frame-options", b"deny"), (b"x-content-type-options", 
 
 
 OPEN: Sequence[ControllerRouterHandler] = [
-    *authentication.handlers,
+    *authentication.open_handlers,
     *password_changes.open_handlers,
     *sign_ups.open_handlers,
     *documents.handlers,
@@ -54,6 +54,7 @@ OPEN: Sequence[ControllerRouterHandler] = [
 """A login is no place to ask for a token: clients send the one that has expired along."""
 
 IDENTIFIED: Sequence[ControllerRouterHandler] = [
+    *authentication.handlers,
     access_tokens.router,
     audit.router,
     second_factor.router,
