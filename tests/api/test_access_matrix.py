@@ -250,6 +250,7 @@ HUB = [
     Row("PATCH", "/v2/user", OWN, body={"company": "Acme"}),
     *(Row(method, "/v2/users/{user}", ANYBODY) for method in ("GET", "HEAD")),
     *(Row(method, "/v2/orgs/{org_name}", ANYBODY) for method in ("GET", "HEAD")),
+    Row("PATCH", "/v2/orgs/{org_name}", MANAGE, body={"company": "{new}"}),
     Row("GET", "/v2/user/orgs", SIGNED),
     Row("GET", "/v2/orgs", SIGNED),
     Row("GET", "/v2/users/{user}/orgs", SIGNED),

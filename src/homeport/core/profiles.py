@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from homeport.core import audit
-from homeport.core.access import Actor
+from homeport.core.access import Actor, OrganizationAction, access_organization
 from homeport.core.access_tokens import own_account
 from homeport.core.accounts import check_line, check_unmanaged
 from homeport.core.audit import AuditAction
@@ -67,24 +67,45 @@ async def update_own(tx: Transaction, *, actor: Actor, **given: str | None) -> A
     account_id = own_account(actor)
     await tx.lock("account", account_id)
     present = await own_profile(tx, actor=actor)
-    changed = {
-        field: value for field in FIELDS if (value := given[field]) is not None and value != getattr(present, field)
-    }
-    for field, value in changed.items():
-        check_line(field, value)
-    _check_url(changed.get("profile_url", ""))
+    changed = _changed(present, given)
     if not changed:
         return present
     if "full_name" in changed:
         account = await account_rows.get_by_id(tx, account_id)
         assert account is not None
         check_unmanaged(account)
-    wanted = {field: changed.get(field, getattr(present, field)) for field in FIELDS}
-    await account_rows.set_profile(tx, account_id, **wanted)
+    await _put(tx, account_id, present, changed)
     await audit.record(
         tx, actor, AuditAction.USER_UPDATE, account_id=account_id, name=actor.name, fields=", ".join(changed)
     )
     return await own_profile(tx, actor=actor)
+
+
+async def update_organization(
+    tx: Transaction, *, actor: Actor, organization: str, **given: str | None
+) -> AccountProfile:
+    """Change what is given of an organization's `FIELDS`, and leave the rest as it is.
+
+    Raises:
+        FieldInvalid: as `update_own`.
+        NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
+    """
+    found = await access_organization(tx, actor, organization, OrganizationAction.MANAGE)
+    await tx.lock("organization", found.id)
+    present = await access_profile(tx, name=found.name)
+    changed = _changed(present, given)
+    if not changed:
+        return present
+    await _put(tx, found.id, present, changed)
+    await audit.record(
+        tx,
+        actor,
+        AuditAction.ORG_SETTINGS_UPDATE,
+        account_id=found.id,
+        name=found.name,
+        **{f"profile.{field}": value for field, value in changed.items()},
+    )
+    return await access_profile(tx, name=found.name)
 
 
 async def list_own_organizations(tx: Transaction, *, actor: Actor, offset: int, limit: int) -> OrganizationPage:
@@ -130,6 +151,22 @@ async def _page(
         for row in await team_rows.list_of_user(tx, account_id, organization_ids=ids):
             teams.setdefault(row.organization_id, []).append(row.team)
     return OrganizationPage(total, found, teams)
+
+
+def _changed(present: AccountProfile, given: Mapping[str, str | None]) -> dict[str, str]:
+    """What of `FIELDS` is to be another than it is. Raises FieldInvalid."""
+    changed = {
+        field: value for field in FIELDS if (value := given[field]) is not None and value != getattr(present, field)
+    }
+    for field, value in changed.items():
+        check_line(field, value)
+    _check_url(changed.get("profile_url", ""))
+    return changed
+
+
+async def _put(tx: Transaction, account_id: int, present: AccountProfile, changed: Mapping[str, str]) -> None:
+    wanted = {field: changed.get(field, getattr(present, field)) for field in FIELDS}
+    await account_rows.set_profile(tx, account_id, **wanted)
 
 
 def _check_url(text: str) -> None:

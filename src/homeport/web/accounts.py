@@ -32,9 +32,12 @@ class Field(msgspec.Struct, frozen=True):
     type: str
     autocomplete: str
     hint: str = ""
+    is_fixed: bool = False
 
 
 _IDENTIFIER = Field("identifier", "User name or e-mail address", "text", "username")
+# Programs that keep passwords look for it, to know whose a password is.
+_WHOSE = Field("username", "User name", "text", "username", is_fixed=True)
 _USERNAME = Field("username", "User name", "text", "username", NAME_HINT)
 _FULL_NAME = Field("full_name", "Full name (may be empty)", "text", "name")
 _EMAIL = Field("email", "E-mail address", "email", "email")
@@ -122,12 +125,12 @@ async def _reset_page(services: Services, id_: str, form: Form, error: HomeportE
         )
     return _form_page(
         title="New password",
-        texts=[f"For the account {account.name}. {_until(confirmation)}"],
+        texts=[_until(confirmation)],
         action=f"/account/password/{id_}/reset",
-        fields=[_NEW_PASSWORD],
+        fields=[_WHOSE, _NEW_PASSWORD],
         checkbox=(_TOKENS, "Delete my personal access tokens, too"),
         button="Set the password",
-        form=form,
+        form={**form, "username": account.name},
         error=error,
     )
 
@@ -172,9 +175,9 @@ async def _email_page(services: Services, id_: str, form: Form, error: HomeportE
             _until(confirmation),
         ],
         action=f"/account/email/{id_}/confirm",
-        fields=[_PASSWORD],
+        fields=[_WHOSE, _PASSWORD],
         button="Confirm the address",
-        form=form,
+        form={**form, "username": account.name},
         error=error,
     )
 

@@ -192,6 +192,25 @@ def test_anybody_sees_the_profile_of_an_organization(home: Home, slash: str) -> 
     assert ok(home.anonymous.get("/v2/orgs/library"))["badge"] == "official"
 
 
+def test_an_owner_changes_what_an_organization_shows(home: Home) -> None:
+    owner, member = home.user(), home.user()
+    organization = home.organization(owner)
+    home.member(organization, member, OrganizationRole.EDITOR)
+    path, client = f"/v2/orgs/{organization}", home.hub(owner)
+    before = ok(client.get(path))
+    assert home.hub(member).patch(path, json={"company": "Mine"}).status_code == 403
+    given = {"full_name": "Acme & Co.", "profile_url": "https://acme.example"}
+    for _ in range(2):
+        assert ok(client.patch(path, json={**given, "orgname": "other"})) == {**before, **given}
+    assert ok(home.anonymous.get(path)) == {**before, **given}
+    wrong = client.patch(path, json={"profile_url": "javascript:alert(1)"})
+    assert (wrong.status_code, list(wrong.json()["fields"])) == (400, ["profile_url"])
+    told = [event for event in events(home, organization) if event.startswith("org.settings.update")]
+    assert told == [
+        f"org.settings.update {organization} profile.full_name=Acme & Co. profile.profile_url=https://acme.example"
+    ]
+
+
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_a_name_of_the_other_kind_of_account_leads_there(home: Home, slash: str) -> None:
     user = home.user()

@@ -98,7 +98,7 @@ class OwnOrganizationPage(msgspec.Struct):
     results: Sequence[OwnOrganization]
 
 
-class UpdateUser(msgspec.Struct):
+class UpdateProfile(msgspec.Struct):
     """What is left out stays as it is."""
 
     full_name: Line = None
@@ -133,7 +133,7 @@ async def get_own_user(request: HubRequest, services: NamedDependency[Services])
     ),
 )
 async def update_own_user(
-    data: JSONBody[UpdateUser], request: HubRequest, services: NamedDependency[Services]
+    data: JSONBody[UpdateProfile], request: HubRequest, services: NamedDependency[Services]
 ) -> SignedInUser:
     """Change what one's own profile shows."""
     async with services.db.write() as tx:
@@ -175,6 +175,30 @@ async def get_organization(org_name: FromPath[str], services: NamedDependency[Se
     if profile.kind is AccountKind.USER:
         return _elsewhere(f"/v2/users/{profile.name}")
     return Response(PublicOrganization(**_organization_fields(profile)))
+
+
+@patch(
+    "/v2/orgs/{org_name:str}",
+    **reference(
+        Section.ORGANIZATIONS,
+        summary="Change the profile of an organization",
+        permission="Owners of the organization and site administrators, signed in with a password.",
+        errors=(401, 403, 404),
+        is_extension=True,
+    ),
+)
+async def update_organization(
+    org_name: FromPath[str],
+    data: JSONBody[UpdateProfile],
+    request: HubRequest,
+    services: NamedDependency[Services],
+) -> PublicOrganization:
+    """Change what an organization's profile shows."""
+    async with services.db.write() as tx:
+        profile = await profiles.update_organization(
+            tx, actor=request.actor, organization=org_name, **msgspec.structs.asdict(data)
+        )
+    return PublicOrganization(**_organization_fields(profile))
 
 
 @get(
@@ -261,6 +285,7 @@ handlers = [
     update_own_user,
     get_user,
     get_organization,
+    update_organization,
     list_own_organizations,
     list_organizations,
     list_organizations_of_user,
