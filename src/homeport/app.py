@@ -39,6 +39,8 @@ log = structlog.get_logger()
 
 OWN_PATHS = ("/healthz", "/readyz")
 _TOKEN_PATHS = ("/token", "/token/")
+# A namespace of the registry may have this name: nothing of it is at the path itself.
+_LOGOUT_PATHS = ("/v2/logout", "/v2/logout/")
 
 
 @contextlib.asynccontextmanager
@@ -94,7 +96,7 @@ def create_app(services: Services) -> Application:
             await health(services, scope, send)
         elif path.startswith("/v2/scim/"):
             await scim(scope, receive, send)
-        elif path.startswith("/v2/") and path[4:].partition("/")[0] in RESERVED_NAMES:
+        elif path in _LOGOUT_PATHS or (path.startswith("/v2/") and path[4:].partition("/")[0] in RESERVED_NAMES):
             await hub(scope, receive, send)
         elif path.startswith("/v2/") or path == "/v2" or path in _TOKEN_PATHS:
             await registry(scope, receive, send)

@@ -7,16 +7,16 @@ HomeportError
 ├── Unknown       AccountUnknown · OrganizationUnknown · NamespaceUnknown · RepositoryUnknown · ManifestUnknown
 │                 TagUnknown · BlobUnknown · ManifestBlobUnknown · UploadUnknown · AccessTokenUnknown · TeamUnknown
 │                 PageUnknown · DomainUnknown · InviteUnknown · MailUnknown · MemberUnknown · ScimTokenUnknown
-│                 ScimUserUnknown · ScimGroupUnknown
+│                 ScimUserUnknown · ScimGroupUnknown · ConfirmationUnknown
 ├── Conflict      AccountExists · TeamExists · UploadBusy · LastOwner · DomainVerifiedElsewhere · SecondFactorOn
 │                 SecondFactorOff · InviteClosed · TooManyInvites · TeamProtected · ScimTokenExists
 │                 ScimUserExists · ScimGroupExists · InvitedInstead · UserNameImmutable · RepositoryExists
-│                 TeamHasPermission
+│                 TeamHasPermission · ConfirmationClosed
 ├── Denied        NotAuthenticated · CredentialsInvalid · OrganizationLogin · ActionDenied · ActionBeyondToken
 │                 TokenNotAllowed · ImageRestricted · PlanLacksFeature · PlanLimitReached · SecondFactorRequired
-│                 PasswordRefused · InviteOfAnother · AccountShut
+│                 PasswordRefused · InviteOfAnother · AccountShut · AccountChangeRefused · SignUpClosed
 ├── TooLarge      ManifestTooLarge · BlobTooLarge · BodyTooLarge
-├── TooMany       TooManyAttempts · TooManyPulls · InviteJustSent
+├── TooMany       TooManyAttempts · TooManyPulls · InviteJustSent · TooManyMailRequests
 └── Unavailable   DatabaseUnavailable · StoreUnavailable · StoreFull
 """
 
@@ -183,6 +183,13 @@ class InviteUnknown(Unknown):
         super().__init__("invite not found")
 
 
+class ConfirmationUnknown(Unknown):
+    """No such link in any mail, or not a whole one."""
+
+    def __init__(self) -> None:
+        super().__init__("link not found")
+
+
 class MailUnknown(Unknown):
     def __init__(self, id_: int) -> None:
         super().__init__(f"mail {id_} not found")
@@ -294,6 +301,14 @@ class InviteClosed(Conflict):
     def __init__(self, status: str) -> None:
         super().__init__(f"the invite is not open any more: {status}")
         self.status = status
+
+
+class ConfirmationClosed(Conflict):
+    """The link of a mail does nothing any more: it was used, or has expired, or something else has made it void."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the link does not work any more: {why}")
+        self.why = why
 
 
 class TooManyInvites(Conflict):
@@ -408,6 +423,15 @@ class InviteOfAnother(Denied):
         super().__init__("this invite is for another account")
 
 
+class AccountChangeRefused(Denied):
+    """People may not change this of their account by themselves; the message says who decides."""
+
+
+class SignUpClosed(Denied):
+    def __init__(self) -> None:
+        super().__init__("nobody can sign up here: ask for an invite")
+
+
 class TokenNotAllowed(Denied):
     """The kind of token that the caller came with does not open this door."""
 
@@ -481,6 +505,11 @@ class TooManyPulls(TooMany):
 class InviteJustSent(TooMany):
     def __init__(self, retry_after_s: int) -> None:
         super().__init__("the invitee has just been sent a mail", retry_after_s)
+
+
+class TooManyMailRequests(TooMany):
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__("too many mails were asked for from here", retry_after_s)
 
 
 class Unavailable(HomeportError):

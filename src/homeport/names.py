@@ -60,6 +60,10 @@ RESERVED_NAMES = frozenset(
     ]
 )
 
+# What stands in the place of a user's name under `/v2/users/`. No namespace of the registry is in the way of these, so
+# accounts that have such a name from former days keep it.
+USER_PATHS = frozenset(["2fa-login", "login", "password-reset", "signup"])
+
 # A component of a repository's name without points: every account is a namespace.
 _ACCOUNT = re.compile(r"[a-z0-9]+(?:(?:_|__|-+)[a-z0-9]+)*")
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
@@ -87,7 +91,7 @@ class AccountName(str):
         """
         if not 2 <= len(text) <= 30 or not _ACCOUNT.fullmatch(text):
             raise AccountNameInvalid(text, "use 2 to 30 lower-case letters and digits, with -, _ or __ between them")
-        if text in RESERVED_NAMES:
+        if text in RESERVED_NAMES or text in USER_PATHS:
             raise AccountNameInvalid(text, "this word is reserved")
         return cls(text)
 

@@ -209,6 +209,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     invite_lifetime: Annotated[Positive, Meta(description="Seconds that an invite and the link in its mail work.")] = (
         30 * 24 * 3600
     )
+    sign_up: Annotated[
+        bool,
+        Meta(description="Let anybody make an account, once they have shown that an e-mail address is theirs."),
+    ] = False
+    self_service: Annotated[
+        bool,
+        Meta(description="Let users change their password and e-mail address, and reset a forgotten password by mail."),
+    ] = True
+    confirmation_lifetime: Annotated[
+        Positive, Meta(description="Seconds that the link in the mail of a sign-up or of a new address works.")
+    ] = 24 * 3600
+    password_reset_lifetime: Annotated[
+        Positive, Meta(description="Seconds that the link in the mail for a new password works.")
+    ] = 3600
+    mail_requests_per_address: Annotated[
+        Positive,
+        Meta(description="Sign-ups, new passwords and e-mail addresses that one address asks for within an hour."),
+    ] = 20
     smtp_url: Annotated[
         str,
         Meta(

@@ -9,6 +9,7 @@ from homeport.names import RepositoryName
 from homeport.storage.db.records import OrganizationRole, Permission
 from tests.home import Home, User, digest_of, push_image, unique
 from tests.inviting import run, value
+from tests.mailing import settle
 
 ROLES = {"member": OrganizationRole.MEMBER, "editor": OrganizationRole.EDITOR}
 TEAMS = {"team reader": Permission.READ, "team writer": Permission.WRITE, "team admin": Permission.ADMIN}
@@ -26,7 +27,9 @@ WHO = ("anonymous", *OUTSIDERS, *ROLES, *TEAMS, "owner", "site administrator", *
 
 # What requests change: how many there are of each, and how they read.
 _TABLES = {
-    "accounts": "badge || full_name",
+    "accounts": "badge || full_name || company || coalesce(email, '') || credentials_version",
+    "confirmations": "email",
+    "ended_sessions": "''",
     "access_tokens": "label || scopes",
     "invites": "status || role",
     "mails": "recipient",
@@ -84,6 +87,8 @@ class Place:
             "subject": digest_of(manifest),
             "manifest": self.manifest,
             "owner": self.owner.name,
+            "user": self.owner.name,
+            "link_id": "no-such-link",
             "owner_token": home.access_token(self.owner)[1],
         }
 
@@ -110,6 +115,7 @@ class Scene:
 
     def snapshot(self) -> tuple[int, str]:
         """How many events these accounts have but for logins, and how much of everything there is."""
+        settle(self.home)
         events = """select count(*) from audit_events where action not like 'user.login%'
             and account_id >= (select id from accounts where name = :first)"""
         counted = value(self.home, int, events, first=self.here.owner.name)

@@ -83,10 +83,11 @@ MANAGE = Rule(OWNERS)
 MANAGE_INVITE = Rule(OWNERS, outsiders=404)
 INVITED = Rule(frozenset({"invitee"}), outsiders=404, members=404)
 RUN_SITE = Rule(SITE)
-LIST = Rule(KNOWN | {"anonymous"})
 MAKE = Rule(MAKERS)
 STAR = Rule(KNOWN & PULLERS - {"token: read"}, public=KNOWN - {"token: read", "token: public_read"}, seers=PULLERS)
 ADMINISTER = Rule(DELETERS, seers=PULLERS)
+ANYBODY = Rule(KNOWN | {"anonymous"})
+SIGNED = Rule(KNOWN)
 SEE = Rule(PULLERS, nobody=404, outsiders=404, members=404, tokens=404, public=KNOWN | {"anonymous"})
 PULL = challenging(PULLERS, public=KNOWN | {"anonymous"})
 PUSH = challenging(PUSHERS)
@@ -246,6 +247,7 @@ class Row(NamedTuple):
     query: str = ""
     media_type: str = ""
     note: str = ""
+    ends_session: bool = False
 
     @property
     def route(self) -> tuple[str, str]:
@@ -293,8 +295,23 @@ HUB = [
     Row("POST", "/v2/users/login", OPEN, body={"username": "{owner}", "password": "{owner_token}"}),
     Row("GET", "/v2/users/login", OPEN, body={"username": "{owner}", "password": "{owner_token}"}),
     Row("POST", "/v2/users/2fa-login", OPEN, 401, body={"login_2fa_token": "none", "code": "000000"}),
+    Row("POST", "/v2/auth/refresh", OPEN, 401, body={"refresh_token": "none"}),
+    Row("POST", "/v2/logout", SIGNED, ends_session=True),
     Row("GET", "/openapi.json", OPEN),
     Row("GET", "/reference", OPEN),
+    *(Row(method, "/v2/user", SIGNED) for method in ("GET", "HEAD")),
+    Row("PATCH", "/v2/user", OWN, body={"company": "Acme"}),
+    *(Row(method, "/v2/users/{user}", ANYBODY) for method in ("GET", "HEAD")),
+    *(Row(method, "/v2/orgs/{org_name}", ANYBODY) for method in ("GET", "HEAD")),
+    Row("PATCH", "/v2/orgs/{org_name}", MANAGE, body={"company": "{new}"}),
+    Row("GET", "/v2/user/orgs", SIGNED),
+    Row("GET", "/v2/orgs", SIGNED),
+    Row("GET", "/v2/users/{user}/orgs", SIGNED),
+    Row("POST", "/v2/users/signup", OPEN, 403, body={"username": "{new}", "email": "{new}@example.com"}),
+    Row("POST", "/v2/users/password-reset", OPEN, 202, body={"identifier": "{new}"}),
+    Row("GET", "/v2/user/email", OWN),
+    Row("POST", "/v2/user/email", OWN, 202, body={"password": PASSWORD, "email": "{new}@example.com"}),
+    Row("POST", "/v2/user/password", OWN, 400, body={"password": PASSWORD, "new_password": "short"}),
     Row("GET", "/v2/user/2fa", OWN),
     Row("POST", "/v2/user/2fa", OWN, body={"password": PASSWORD}, fresh=no_second_factor),
     Row("DELETE", "/v2/user/2fa", OWN, 409, body=FACTOR, fresh=no_second_factor),
@@ -337,7 +354,7 @@ HUB = [
         for row in (Row(method, f"{path}/tags", SEE), Row(method, f"{path}/tags/{{tag}}", SEE))
     ),
     Row("GET", "/v2/repositories/{namespace}/{repository}/tags/{tag}/images", SEE),
-    Row("GET", "/v2/categories", LIST),
+    Row("GET", "/v2/categories", ANYBODY),
     Row("GET", "/v2/repositories/namespaces", Rule(KNOWN)),
     Row("POST", "/v2/repositories", MAKE, 201, body={"namespace": "{namespace}", "name": "{new}"}),
     Row(
@@ -349,7 +366,7 @@ HUB = [
         row
         for path in ("/v2/namespaces/{namespace}/repositories", "/v2/repositories/{namespace}")
         for row in (
-            Row("GET", path, LIST, note="of any name"),
+            Row("GET", path, ANYBODY, note="of any name"),
             Row("POST", path, MAKE, 201, body={"name": "{new}"}),
             *(Row(method, f"{path}/{{repository}}", SEE) for method in ("GET", "HEAD")),
             Row("PATCH", f"{path}/{{repository}}", ADMINISTER, body={"description": "{new}"}),
@@ -473,9 +490,25 @@ WEB = [
     ),
 ]
 
+# So it is here; without a link there is nothing behind these pages.
+ACCOUNT_PAGES = [
+    *(Row(method, "/account/password", OPEN) for method in ("GET", "HEAD")),
+    Row("POST", "/account/password", OPEN, body="identifier={new}", media_type=FORM),
+    *(Row(method, "/account/sign-up", OPEN, 403) for method in ("GET", "HEAD", "POST")),
+    *(
+        row
+        for what, deed in (("password", "reset"), ("email", "confirm"), ("sign-up", "create"))
+        for row in (
+            Row("GET", f"/account/{what}/{{link_id}}", OPEN, 404),
+            Row("HEAD", f"/account/{what}/{{link_id}}", OPEN, 404),
+            Row("POST", f"/account/{what}/{{link_id}}/{deed}", OPEN, 404, body="token={new}", media_type=FORM),
+        )
+    ),
+]
+
 HEALTH = [Row(method, path, OPEN) for path in app.OWN_PATHS for method in ("GET", "HEAD")]
 
-MATRIX = [*HUB, *REGISTRY, *WEB, *HEALTH]
+MATRIX = [*HUB, *REGISTRY, *WEB, *ACCOUNT_PAGES, *HEALTH]
 
 
 def routes_of_the_code(home: Home) -> Iterator[tuple[str, str]]:
@@ -486,7 +519,8 @@ def routes_of_the_code(home: Home) -> Iterator[tuple[str, str]]:
     for kind, method in REGISTRY_ROUTES:
         yield method, REGISTRY_PATHS[kind]
     for pattern, methods in WEB_ROUTES:
-        path = pattern.pattern.replace("([^/]+)", "{invite_id}").removesuffix("/?")
+        word = "{invite_id}" if pattern.pattern.startswith("/invites/") else "{link_id}"
+        path = pattern.pattern.replace("([^/]+)", word).removesuffix("/?")
         yield from ((method, path) for method in methods)
     for path in app.OWN_PATHS:
         yield from (("GET", path), ("HEAD", path))
@@ -540,7 +574,10 @@ def test_who_gets_what(scene: Scene, row: Row) -> None:
     assert scene.snapshot() == before, "somebody who was not let in has changed something"
     for who, status in expected.items():
         if status is None:
-            answers[who] = ask(row, scene.callers[who], values_for(row, scene.here, scene.callers[who]))
+            caller = scene.callers[who]
+            if row.ends_session:
+                caller = caller._replace(hub=scene.home.hub(caller.user))
+            answers[who] = ask(row, caller, values_for(row, scene.here, caller))
     scene.here.forget_invitee()
     assert {who: told(answers[who]) for who in WHO} == {who: str(expected[who] or row.success) for who in WHO}
     refused = {who for who in SCOPES if expected[who] == 403}
@@ -559,7 +596,7 @@ def test_an_unknown_organization_is_not_found(scene: Scene, row: Row) -> None:
     values = {**values_for(row, scene.here, scene.here.caller), **dict.fromkeys(ORGANIZATIONS, unique("nowhere"))}
     answers = {who: told(ask(row, caller, values)) for who, caller in scene.callers.items()}
     # What the site's administrators do, nobody else hears anything of.
-    told_so = SITE if row.rule is RUN_SITE else KNOWN | ({"anonymous"} if row.rule is SEE else set())
+    told_so = SITE if row.rule is RUN_SITE else KNOWN | ({"anonymous"} if row.rule in (SEE, ANYBODY) else set())
     assert {who for who, answer in answers.items() if answer == "404"} == told_so
     assert {answer for who, answer in answers.items() if who not in KNOWN | told_so} == {"401"}
 
@@ -569,8 +606,8 @@ def test_an_unknown_organization_is_not_found(scene: Scene, row: Row) -> None:
 PARENTS = {*ORGANIZATIONS, "repository", "repo"}
 CHILDREN = ("group_id", "group_name", "username", "domain", "tag", "reference", "digest", "upload", "uuid", "invite_id")
 
-# Mails have no parent, and an empty list of referrers does not tell whether there is a manifest.
-NO_CHILDREN = {"mail_id", "subject"}
+# Links, mails and users have no parent, and an empty list of referrers does not tell whether there is a manifest.
+NO_CHILDREN = {"link_id", "mail_id", "subject", "user"}
 
 # What a path may name although its parent has it not: a tag that is new.
 NAMES_SOMETHING_NEW = [("PUT", REGISTRY_PATHS["manifests"])]

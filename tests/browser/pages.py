@@ -12,6 +12,7 @@ from homeport.storage.db.records import OrganizationRole
 from tests.api.hub.logins import enrolled
 from tests.home import PASSWORD, Home, User, running_server, settings_of, unique
 from tests.inviting import Inviting, an_address, expire, link_in
+from tests.mailing import last_account_link
 
 # Without the last ones Chromium asks for things at other hosts as soon as it starts.
 FLAGS = [
@@ -33,7 +34,7 @@ STATUS_COMPLAINT = re.compile(r"Failed to load resource: the server responded wi
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, portal: anyio.from_thread.BlockingPortal) -> Iterator[Home]:
     data = tmp_path_factory.mktemp("browser") / "hub"
-    with running_server(data) as url:
+    with running_server(data, HOMEPORT_SIGN_UP="true") as url:
         found = Home(url, settings_of(data), portal)
         yield found
         found.close()
@@ -260,3 +261,103 @@ def test_the_page_of_an_invite_is_walked_by_keyboard(watched: Watched, acme: Inv
         walked.append(focused.get_attribute("name") or focused.inner_text())
         assert focused.evaluate("element => getComputedStyle(element).outlineStyle") != "none"
     assert walked == ["username", "full_name", "password", "Make an account and accept", "Decline"]
+
+
+# One's own account
+
+
+NEW_PASSWORD = "another long enough password"
+
+
+def open_page(watched: Watched, home: Home, url: str, title: str, width: int) -> Page:
+    page = watched.page
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(url)
+    watched.is_fine(home.url, title)
+    return page
+
+
+def focused_name(page: Page) -> str | None:
+    return page.locator(":focus").get_attribute("name")
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_a_person_resets_a_forgotten_password(watched: Watched, home: Home, width: int) -> None:
+    user = home.user()
+    page = open_page(watched, home, f"{home.url}/account/password", "Forgotten password", width)
+    page.get_by_label("User name or e-mail address").fill(f"{user.name}@example.com")
+    page.get_by_role("button", name="Send the link").click()
+    watched.is_fine(home.url, "Look at your mails")
+    link = last_account_link(home, f"{user.name}@example.com")
+    open_page(watched, home, link.url, "New password", width)
+    page.get_by_label("New password").fill("short")
+    page.get_by_label("Delete my personal access tokens, too").check()
+    page.get_by_role("button", name="Set the password").click()
+    watched.is_fine(home.url, "New password")
+    assert page.title().startswith("Error: ")
+    assert page.get_by_role("alert").is_visible()
+    assert focused_name(page) == "password"
+    assert page.get_by_label("Delete my personal access tokens, too").is_checked()
+    page.keyboard.type(NEW_PASSWORD)
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    watched.is_fine(home.url, "Password changed")
+    assert home.hub(User(user.name, NEW_PASSWORD)).get("/v2/user/").status_code == 200
+    open_page(watched, home, link.url, "This link does not work any more", width)
+    open_page(watched, home, f"{link.url}x", "Link not found", width)
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_a_person_confirms_a_new_address(watched: Watched, home: Home, width: int) -> None:
+    user, email = home.user(), an_address()
+    asked = home.hub(user).post("/v2/user/email", json={"email": email, "password": user.password})
+    assert asked.status_code == 202
+    page = open_page(watched, home, last_account_link(home, email).url, "New e-mail address", width)
+    assert page.get_by_text(email).is_visible()
+    page.get_by_label("Password").fill("a wrong password")
+    page.get_by_role("button", name="Confirm the address").click()
+    watched.is_fine(home.url, "New e-mail address")
+    assert page.locator("#password-wrong").is_visible()
+    assert focused_name(page) == "password"
+    page.get_by_label("Password").fill(user.password)
+    page.get_by_role("button", name="Confirm the address").click()
+    watched.is_fine(home.url, "Address changed")
+    assert home.hub(user).get("/v2/user/email").json() == {"email": email}
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_a_person_makes_an_account(watched: Watched, home: Home, width: int) -> None:
+    email, name = an_address(), unique("newcomer")
+    page = open_page(watched, home, f"{home.url}/account/sign-up", "Make an account", width)
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Full name").fill("Nora Newcomer")
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_role("button", name="Send the link").click()
+    watched.is_fine(home.url, "Make an account")
+    assert "admin" in page.get_by_role("alert").inner_text()
+    assert page.get_by_label("E-mail address").input_value() == email
+    page.get_by_label("User name").fill(name)
+    page.get_by_role("button", name="Send the link").click()
+    watched.is_fine(home.url, "Look at your mails")
+    open_page(watched, home, last_account_link(home, email).url, "Make an account", width)
+    assert page.get_by_label("User name").input_value() == name
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Make the account").click()
+    watched.is_fine(home.url, "Welcome to Homeport")
+    assert page.get_by_text(f"--username {name}").is_visible()
+    assert home.hub(User(name)).get("/v2/user/").json()["full_name"] == "Nora Newcomer"
+
+
+def test_the_page_for_a_new_password_is_walked_by_keyboard(watched: Watched, home: Home) -> None:
+    user = home.user()
+    asked = home.anonymous.post("/v2/users/password-reset", json={"identifier": user.name})
+    assert asked.status_code == 202
+    url = last_account_link(home, f"{user.name}@example.com").url
+    page = open_page(watched, home, url, "New password", PHONE)
+    walked = []
+    for _ in range(4):
+        page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        walked.append(focused.get_attribute("name") or focused.inner_text())
+        assert focused.evaluate("element => getComputedStyle(element).outlineStyle") != "none"
+    assert walked == ["username", "password", "delete_access_tokens", "Set the password"]

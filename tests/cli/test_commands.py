@@ -89,6 +89,13 @@ def test_users(command: Command) -> None:
     assert "deactivated" in ok(command("user", "list"))
     assert answer(command("user", "activate", "ann", "--json"))["is_active"] is True
     ok(command("user", "reset-password", "ann", "--password-stdin", stdin="another password\n"))
+    changed = answer(command("user", "change-email", "ann", "ann@example.net", "--json"))
+    assert changed["email"] == "ann@example.net"
+    assert "ann@example.com" in ok(command("mail", "list"))
+    taken = command("user", "change-email", "ann", "ADMIN@localhost")
+    assert (taken.returncode, "already in use" in taken.stderr) == (1, True)
+    wrong = command("user", "change-email", "ann", "nonsense")
+    assert (wrong.returncode, "e-mail address" in wrong.stderr) == (1, True)
     for verb in ("deactivate", "activate"):
         unknown = command("user", verb, "nobody")
         assert (unknown.returncode, unknown.stderr) == (1, "homeport: account nobody not found\n")

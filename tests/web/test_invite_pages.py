@@ -55,7 +55,8 @@ class Page(HTMLParser):
             self.forms[self._form.action.rpartition("/")[2]] = self._form
         elif tag == "input":
             assert self._form is not None
-            self._form.fields[found["name"] or ""] = found.get("value") or ""
+            is_off = found["type"] == "checkbox" and "checked" not in found
+            self._form.fields[found["name"] or ""] = "" if is_off else found.get("value") or ""
 
     def handle_endtag(self, tag: str) -> None:
         assert self._open.pop() == tag

@@ -11,7 +11,7 @@ from homeport.core.access import OPERATOR
 from homeport.core.services import Services
 from homeport.storage.db.records import Account
 
-app = App(name="user", help="Users: make, list, shut out, give new passwords.")
+app = App(name="user", help="Users: make, list, shut out, give new passwords and addresses.")
 
 
 @app.command
@@ -96,6 +96,20 @@ def reset_password(
 
     account = run(data, verb)
     show(_shown(account), f"user {name} has a new password", json=json)
+
+
+@app.command
+def change_email(name: str, email: str, /, *, data: Data = None, json: Json = False) -> None:
+    """Give a user another e-mail address; the former one is sent a note."""
+
+    async def verb(services: Services) -> Account:
+        async with services.db.write() as tx:
+            account = await accounts.access_user(tx, name)
+            await accounts.change_email(tx, actor=OPERATOR, account=account, email=email)
+            return await accounts.access_user(tx, name)
+
+    account = run(data, verb)
+    show(_shown(account), f"user {name} has the address {account.email}", json=json)
 
 
 @app.command

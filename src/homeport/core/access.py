@@ -170,6 +170,8 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     ceiling: Ceiling = NO_CEILING
     token: AccessToken | None = None
     """The personal access token that the actor came with, or that the bearer token was made from."""
+    session_id: str = ""
+    """The login that the actor's bearer token came from."""
     address: str = ""
     user_agent: str = ""
 
@@ -182,7 +184,14 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
         return self.token.id if self.token else None
 
     @classmethod
-    def of(cls, account: Account, *, ceiling: Ceiling = NO_CEILING, token: AccessToken | None = None) -> "Actor":
+    def of(
+        cls,
+        account: Account,
+        *,
+        ceiling: Ceiling = NO_CEILING,
+        token: AccessToken | None = None,
+        session_id: str = "",
+    ) -> "Actor":
         return cls(
             account_id=account.id,
             account_uuid=account.uuid,
@@ -190,6 +199,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
             is_site_admin=account.is_site_admin,
             ceiling=ceiling,
             token=token,
+            session_id=session_id,
         )
 
 

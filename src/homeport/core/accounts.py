@@ -2,20 +2,25 @@
 
 import re
 
-from homeport.core import audit, passwords
+from homeport.core import audit, mails, passwords
 from homeport.core.access import Actor
 from homeport.core.audit import AuditAction
-from homeport.errors import AccountExists, AccountUnknown, FieldInvalid
-from homeport.names import AccountName
+from homeport.errors import AccountChangeRefused, AccountExists, AccountUnknown, FieldInvalid
+from homeport.names import AccountName, is_mail_address
+from homeport.settings import Settings
 from homeport.storage.db import accounts as rows
+from homeport.storage.db import confirmations, org_settings
 from homeport.storage.db import scim_users as scim_user_rows
 from homeport.storage.db.database import Transaction
+from homeport.storage.db.mails import NewMail
 from homeport.storage.db.records import Account, AccountKind
 
 REVOKED = "revoked"
 """Announced with an account's id when something that stood for the account has ended."""
 
 FULL_NAME_LENGTH_LIMIT = 255
+"""Characters; other lines that people write of themselves have as many."""
+
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,189}")
 
 
@@ -38,10 +43,8 @@ async def create_user(
     account_name = AccountName.parse(name)
     if not _EMAIL.fullmatch(email):
         raise FieldInvalid({"email": ["Must be an e-mail address."]}, "invalid e-mail address")
-    if len(full_name) > FULL_NAME_LENGTH_LIMIT:
-        raise FieldInvalid({"full_name": [f"At most {FULL_NAME_LENGTH_LIMIT} characters."]}, "invalid full name")
-    if not full_name.isprintable():
-        raise FieldInvalid({"full_name": ["No line ends and control characters."]}, "invalid full name")
+    check_line("full_name", full_name)
+    await _lock_email(tx, email)
     account = await rows.insert(
         tx,
         name=account_name,
@@ -55,6 +58,14 @@ async def create_user(
         raise AccountExists(f"the name {name} or the address {email}")
     await audit.record(tx, actor, AuditAction.USER_CREATE, account_id=account.id, name=account.name)
     return account
+
+
+def check_line(field: str, text: str) -> None:
+    """Raises FieldInvalid unless this is a line of readable text, or nothing."""
+    if len(text) > FULL_NAME_LENGTH_LIMIT:
+        raise FieldInvalid({field: [f"At most {FULL_NAME_LENGTH_LIMIT} characters."]}, f"invalid {field}")
+    if not text.isprintable():
+        raise FieldInvalid({field: ["No line ends and control characters."]}, f"invalid {field}")
 
 
 async def access_user(tx: Transaction, name: str) -> Account:
@@ -109,17 +120,91 @@ async def reset_password(tx: Transaction, *, actor: Actor, name: str, password_h
     return account
 
 
+def check_email(email: str) -> None:
+    """Raises FieldInvalid unless mails can be sent there."""
+    if not is_mail_address(email):
+        raise FieldInvalid({"email": ["Must be an e-mail address."]}, "invalid e-mail address")
+
+
+async def change_email(tx: Transaction, *, actor: Actor, account: Account, email: str) -> None:
+    """Give a user another e-mail address: the one place where that happens but for what identity providers do.
+
+    Links that were mailed to the former one end, and it is sent a note.
+
+    Raises:
+        FieldInvalid: it is no address.
+        AccountExists: it is another account's.
+        AccountChangeRefused: the account is managed.
+    """
+    check_email(email)
+    check_unmanaged(account)
+    if email == account.email:
+        return
+    await _lock_email(tx, email)
+    if not await rows.set_email(tx, account.id, email):
+        raise AccountExists(f"the address {email}")
+    await confirmations.delete_of(tx, account.id)
+    await audit.record(tx, actor, AuditAction.USER_EMAIL_CHANGE, account_id=account.id, name=account.name, email=email)
+    if account.email:
+        await mails.post(tx, [NewMail(account.email, *_changed(account, "e-mail address"))])
+
+
+def check_unmanaged(account: Account) -> None:
+    """Raises AccountChangeRefused if an identity provider has the say over the address and the name of an account."""
+    if account.managing_organization_id is not None:
+        raise AccountChangeRefused("the e-mail address and the full name of this account come from its organization")
+
+
+async def tell_of_new_password(tx: Transaction, account: Account) -> None:
+    """Send a user a note that their password is another one now."""
+    if account.email:
+        await mails.post(tx, [NewMail(account.email, *_changed(account, "password"))])
+
+
+async def check_self_service(tx: Transaction, account: Account, settings: Settings) -> None:
+    """Whether a user may change their password and e-mail address by themselves.
+
+    A site administrator may under single sign-on, too: their password works there.
+
+    Raises:
+        AccountChangeRefused
+    """
+    if not settings.self_service:
+        raise AccountChangeRefused("passwords and e-mail addresses are changed by who runs this site")
+    if account.is_site_admin:
+        return
+    if organization := await org_settings.organization_that_enforces_sso(tx, account.id):
+        raise AccountChangeRefused(
+            f"the organization {organization} enforces single sign-on: passwords and e-mail addresses of its members "
+            "are changed where they sign in"
+        )
+
+
+def _changed(account: Account, what: str) -> tuple[str, str]:
+    """Subject and text of a note that something of an account has been changed."""
+    return (
+        f"Your {what} on Homeport has been changed",
+        f"Hello,\n\nthe {what} of your account {account.name} has been changed.\n\n"
+        "If that was not you, tell who runs the site at once.\n",
+    )
+
+
+async def _lock_email(tx: Transaction, email: str) -> None:
+    """Have nobody else take an address until the transaction ends."""
+    await tx.lock(f"email {mails.folded(email)}", 0)
+
+
 async def revoke(tx: Transaction, account_id: int) -> None:
     """Have every process look anew at the tokens of an account: here at once, elsewhere within a second."""
     await rows.insert_revocation(tx, account_id)
     tx.announce(REVOKED, account_id)
 
 
-async def hash_new_password(password: str) -> str:
-    """Check and hash a password, before the transaction that stores it.
+async def hash_new_password(password: str, *, field: str = "password") -> str:
+    """Check and hash a password, before the transaction that stores it; `field` is what the caller calls it.
 
     Raises:
         FieldInvalid
     """
-    passwords.check_new(password)
+    passwords.check_new(password, field=field)
     return await passwords.hash_password(password)

@@ -73,10 +73,16 @@ class AuditAction(StrEnum):
     ENTERPRISE_SSO_ENFORCEMENT_TOGGLE = "enterprise.sso.connection.enforcement_toggle"
 
     USER_CREATE = "user.create"
+    USER_UPDATE = "user.update"
     USER_ACTIVATE = "user.activate"
     USER_DEACTIVATE = "user.deactivate"
+    USER_EMAIL_CHANGE = "user.email.change"
+    USER_EMAIL_CHANGE_REQUEST = "user.email.change.request"
+    USER_PASSWORD_CHANGE = "user.password.change"  # noqa: S105 - a word of the log
     USER_PASSWORD_RESET = "user.password.reset"  # noqa: S105 - a word of the log
+    USER_PASSWORD_RESET_REQUEST = "user.password.reset.request"  # noqa: S105 - a word of the log
     USER_LOGIN = "user.login"
+    USER_LOGOUT = "user.logout"
     USER_LOGIN_FAILED = "user.login.failed"
     USER_SECOND_FACTOR_ENABLE = "user.second_factor.enable"
     USER_SECOND_FACTOR_DISABLE = "user.second_factor.disable"

@@ -389,12 +389,43 @@ _USER = CatalogueGroup(
     "User",
     (
         CatalogueAction("create", "User Created", "The account was made.", "created the user {name}"),
+        CatalogueAction(
+            "update",
+            "User Updated",
+            "Somebody changed what their profile shows.",
+            "changed the profile of {name}[: {fields}]",
+        ),
         CatalogueAction("activate", "User Activated", "The account was let in again.", "activated the user {name}"),
         CatalogueAction("deactivate", "User Deactivated", "The account was shut out.", "deactivated the user {name}"),
+        CatalogueAction(
+            "email.change",
+            "E-mail Address Changed",
+            "The account got another e-mail address.",
+            "changed the e-mail address of {name}[ to {email}]",
+        ),
+        CatalogueAction(
+            "email.change.request",
+            "E-mail Address Change Requested",
+            "Somebody asked for another e-mail address, which has to be confirmed by a mail.",
+            "asked for another e-mail address of {name}[: {email}]",
+        ),
+        CatalogueAction(
+            "password.change",
+            "Password Changed",
+            "Somebody who knew the password changed it.",
+            "changed the password of {name}",
+        ),
+        CatalogueAction(
+            "password.reset.request",
+            "Password Reset Requested",
+            "A mail with a link for a new password was asked for.",
+            "asked for a new password of {name}",
+        ),
         CatalogueAction(
             "password.reset", "Password Reset", "The account got a new password.", "reset the password of {name}"
         ),
         CatalogueAction("login", "Login", "Somebody logged in.", "logged in as {name}[ with {method}]"),
+        CatalogueAction("logout", "Logout", "Somebody ended a login.", "logged out as {name}"),
         CatalogueAction(
             "login.failed", "Login Failed", "A login was refused.", "failed to log in as {name}[: {reason}]"
         ),

@@ -1,11 +1,11 @@
 """Bearer tokens: made for who has shown who they are (`logins.py`), and from there to an actor for each request.
 
 A bearer token is a JWT that names the account, and either the access token that it was made from or the version of
-the account's credentials at that time. Verifying costs a signature and one or two statements, so the outcome is
-remembered by the token's SHA-256 until it expires. Whatever ends an account's access (a password changed, a token
-disabled, the account shut) writes a row into `revocations` in its transaction; the process that did it forgets what it
-remembered of the account at once, the others read those rows every half second. After that the token is looked at
-anew, and is refused.
+the account's credentials at that time; and the login that it came from. Verifying costs a signature and two or three
+statements, so the outcome is remembered by the token's SHA-256 until it expires. Whatever ends an account's access (a
+password changed, a token disabled, the account shut, somebody logged out) writes a row into `revocations` in its
+transaction; the process that did it forgets what it remembered of the account at once, the others read those rows
+every half second. After that the token is looked at anew, and is refused.
 """
 
 import hashlib
@@ -28,6 +28,7 @@ from homeport.names import RepositoryName
 from homeport.settings import Settings
 from homeport.storage.db import access_tokens as token_rows
 from homeport.storage.db import accounts as rows
+from homeport.storage.db import sessions as session_rows
 from homeport.storage.db.database import Database, Transaction, utcnow
 from homeport.storage.db.records import AccessToken, Account
 
@@ -50,11 +51,19 @@ _OURS = "homeport"
 """The claim that binds a bearer token to ids."""
 
 
+def _new_id() -> str:
+    return str(uuid4())
+
+
 class Credential(msgspec.Struct, frozen=True):
-    """An account that has shown who it is: by its password, or by a personal access token."""
+    """An account that has shown who it is: by its password, or by a personal access token.
+
+    All tokens that it buys are of one session, and end with it when somebody logs out.
+    """
 
     account: Account
     token: AccessToken | None = None
+    session_id: str = msgspec.field(default_factory=_new_id)
 
     @property
     def actor(self) -> Actor:
@@ -62,6 +71,7 @@ class Credential(msgspec.Struct, frozen=True):
             self.account,
             ceiling=access_tokens.ceiling_of(self.token) if self.token else NO_CEILING,
             token=self.token,
+            session_id=self.session_id,
         )
 
     @property
@@ -70,6 +80,7 @@ class Credential(msgspec.Struct, frozen=True):
             "account": self.account.uuid,
             "version": self.account.credentials_version,
             "token": self.token.uuid if self.token else None,
+            "session": self.session_id,
         }
 
 
@@ -283,17 +294,19 @@ async def _bound_credential(tx: Transaction, claims: Mapping[str, Any]) -> Crede
     binding = claims.get(_OURS)
     if not isinstance(binding, dict):
         raise NotAuthenticated("invalid token")
+    # Tokens of former versions tell of no session: each was one of its own.
+    session_id = str(binding.get("session") or claims.get("jti"))
     account = await rows.get_by_uuid(tx, str(binding.get("account")))
-    if account is None or not account.is_active:
+    if account is None or not account.is_active or await session_rows.is_ended(tx, session_id):
         raise NotAuthenticated("the token was revoked")
     if (uuid := binding.get("token")) is not None:
         token = await token_rows.get(tx, account_id=account.id, uuid=str(uuid))
         if token is None or not access_tokens.is_usable(token):
             raise NotAuthenticated("the token was revoked")
-        return Credential(account, token)
+        return Credential(account, token, session_id)
     if binding.get("version") != account.credentials_version:
         raise NotAuthenticated("the token was revoked")
-    return Credential(account)
+    return Credential(account, session_id=session_id)
 
 
 def _grants(access: Any) -> list[Grant]:

@@ -8,9 +8,11 @@ import time
 from homeport.addresses import counted_as
 from homeport.core.access import Actor
 from homeport.core.services import Services
-from homeport.errors import TooManyPulls
+from homeport.errors import TooManyMailRequests, TooManyPulls
 from homeport.settings import Settings
 from homeport.storage.cache.cache import Window
+
+MAIL_REQUESTS_WINDOW_S = 3600
 
 
 async def count_request(services: Services, actor: Actor, *, address: str) -> Window | None:
@@ -34,6 +36,18 @@ async def count_pull(services: Services, actor: Actor, *, address: str) -> None:
         window = await services.counters.hit(f"pull {_caller(actor, address)}", limit=limit, window_s=window_s)
         if not window.is_allowed:
             raise TooManyPulls(limit, window_s, seconds_until(window.reset_at))
+
+
+async def count_mail_request(services: Services, *, address: str) -> None:
+    """Count that somebody asks for a mail to an address that need not be theirs.
+
+    Raises:
+        TooManyMailRequests
+    """
+    limit = services.settings.mail_requests_per_address
+    window = await services.counters.hit(f"mail {counted_as(address)}", limit=limit, window_s=MAIL_REQUESTS_WINDOW_S)
+    if not window.is_allowed:
+        raise TooManyMailRequests(seconds_until(window.reset_at))
 
 
 async def look_at_pulls(services: Services, actor: Actor, *, address: str) -> Window | None:

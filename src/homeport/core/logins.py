@@ -109,9 +109,9 @@ class Logins:
         self._activity.seen(credential.account.id)
         return credential
 
-    async def check_password(self, actor: Actor, password: str) -> None:
+    async def check_password(self, actor: Actor, password: str) -> Account:
         """Have an actor show once more that they know their password, before something weighty. A wrong one counts as
-        at a login, for it may be a stolen session that guesses.
+        at a login, for it may be a stolen session that guesses. The account as it was with that password.
 
         Raises:
             FieldInvalid: it is wrong.
@@ -120,7 +120,7 @@ class Logins:
         visit = Visit(Door.HUB, actor.address, actor.user_agent)
         try:
             with self._counted_address(visit.address):
-                await self._account_of(actor.name, password, visit)
+                return await self._account_of(actor.name, password, visit)
         except CredentialsInvalid:
             raise FieldInvalid({"password": ["This is not your password."]}, "wrong password") from None
 

@@ -36,10 +36,10 @@ os.register_at_fork(after_in_child=_pool.cache_clear)
 _NOBODY = _hasher.hash("nobody has this password")
 
 
-def check_new(password: str) -> None:
-    """Raises FieldInvalid if a password cannot be given to an account."""
+def check_new(password: str, *, field: str = "password") -> None:
+    """Raises FieldInvalid if a password cannot be given to an account; `field` is what the caller calls it."""
     if not LENGTH_MINIMUM <= len(password) <= LENGTH_LIMIT:
-        raise FieldInvalid({"password": [f"Use {LENGTH_MINIMUM} to {LENGTH_LIMIT} characters."]}, "invalid password")
+        raise FieldInvalid({field: [f"Use {LENGTH_MINIMUM} to {LENGTH_LIMIT} characters."]}, "invalid password")
 
 
 async def hash_password(password: str) -> str:

@@ -8,7 +8,7 @@ import structlog
 
 from homeport.core import uploads
 from homeport.core.services import Services
-from homeport.jobs import audit, mails, revocations
+from homeport.jobs import audit, mail_requests, mails, revocations, sessions
 from homeport.storage.db.database import utcnow
 
 log = structlog.get_logger()
@@ -18,6 +18,7 @@ CATCH_UP_INTERVAL_S = 0.5
 SWEEP_INTERVAL_S = 600.0
 AUDIT_RETENTION_INTERVAL_S = 3600.0
 MAIL_INTERVAL_S = 1.0
+MAIL_REQUEST_INTERVAL_S = 0.5
 
 
 @contextlib.asynccontextmanager
@@ -30,6 +31,9 @@ async def running(services: Services) -> AsyncIterator[None]:
         asyncio.create_task(_repeat(SWEEP_INTERVAL_S, "sweep", lambda: _sweep(services))),
         asyncio.create_task(
             _repeat(AUDIT_RETENTION_INTERVAL_S, "drop old audit events", lambda: _drop_old_events(services))
+        ),
+        asyncio.create_task(
+            _repeat(MAIL_REQUEST_INTERVAL_S, "answer requests for mails", lambda: mail_requests.answer_all(services))
         ),
         asyncio.create_task(_repeat(MAIL_INTERVAL_S, "send mails", lambda: mails.send_due(services))),
     ]
@@ -49,7 +53,9 @@ async def _sweep(services: Services) -> None:
     if swept := await uploads.sweep(services):
         log.info("uploads swept", count=swept)
     await revocations.drop_old(services.db, now=utcnow())
+    await sessions.drop_old(services, now=utcnow())
     await mails.drop_old(services, now=utcnow())
+    await mail_requests.drop_old(services, now=utcnow())
 
 
 async def _drop_old_events(services: Services) -> None:

@@ -11,22 +11,37 @@ from collections.abc import Awaitable, Callable
 from homeport.api.http import Application, Receive, Request, Response, Scope, Send
 from homeport.core.services import Services
 from homeport.errors import HomeportError
-from homeport.web import invites
+from homeport.web import accounts, invites
 from homeport.web.pages import error_page
 
-Handler = Callable[[Services, Request, str], Awaitable[Response]]
+Handler = Callable[..., Awaitable[Response]]
+"""Takes the services, the request, and what the path's groups hold."""
 
 ROUTES: list[tuple[re.Pattern[str], dict[str, Handler]]] = [
     (re.compile(r"/invites/([^/]+)/?"), {"GET": invites.show, "HEAD": invites.show}),
     (re.compile(r"/invites/([^/]+)/accept/?"), {"POST": invites.accept}),
     (re.compile(r"/invites/([^/]+)/join/?"), {"POST": invites.join}),
     (re.compile(r"/invites/([^/]+)/decline/?"), {"POST": invites.decline}),
+    (
+        re.compile(r"/account/password/?"),
+        {"GET": accounts.show_forgotten, "HEAD": accounts.show_forgotten, "POST": accounts.ask_for_password},
+    ),
+    (re.compile(r"/account/password/([^/]+)/?"), {"GET": accounts.show_reset, "HEAD": accounts.show_reset}),
+    (re.compile(r"/account/password/([^/]+)/reset/?"), {"POST": accounts.reset}),
+    (re.compile(r"/account/email/([^/]+)/?"), {"GET": accounts.show_email, "HEAD": accounts.show_email}),
+    (re.compile(r"/account/email/([^/]+)/confirm/?"), {"POST": accounts.confirm_email}),
+    (
+        re.compile(r"/account/sign-up/?"),
+        {"GET": accounts.show_sign_up, "HEAD": accounts.show_sign_up, "POST": accounts.sign_up},
+    ),
+    (re.compile(r"/account/sign-up/([^/]+)/?"), {"GET": accounts.show_complete, "HEAD": accounts.show_complete}),
+    (re.compile(r"/account/sign-up/([^/]+)/create/?"), {"POST": accounts.complete}),
 ]
 
 
 def is_page(path: str) -> bool:
     """Whether a path is this door's."""
-    return path.startswith("/invites/")
+    return path.startswith(("/invites/", "/account/"))
 
 
 def create_app(services: Services) -> Application:
@@ -47,6 +62,6 @@ async def _answer(services: Services, request: Request) -> Response:
     for pattern, methods in ROUTES:
         if match := pattern.fullmatch(request.path):
             if handler := methods.get(request.method):
-                return await handler(services, request, match[1])
+                return await handler(services, request, *match.groups())
             return Response(405, [(b"allow", ", ".join(methods).encode()), (b"cache-control", b"no-store")])
     return error_page(None)

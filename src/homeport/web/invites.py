@@ -5,9 +5,6 @@ forbid it) repeats; behind a `#` it would take a script to read it. Opening the 
 that look at links in mails do no harm. Forms carry the secret in their bodies.
 """
 
-from collections.abc import Mapping
-from urllib.parse import parse_qs
-
 import msgspec
 
 from homeport.api.http import Request, Response, base_url
@@ -15,29 +12,12 @@ from homeport.core import accounts, invites, joining
 from homeport.core.activity import Door, Visit
 from homeport.core.authentication import Credential
 from homeport.core.services import Services
-from homeport.errors import (
-    AccountNameInvalid,
-    BodyInvalid,
-    Conflict,
-    CredentialsInvalid,
-    Denied,
-    FieldInvalid,
-    HomeportError,
-    Invalid,
-    InviteClosed,
-    InviteOfAnother,
-    SecondFactorRequired,
-    TooMany,
-)
+from homeport.errors import HomeportError, InviteClosed, SecondFactorRequired
 from homeport.storage.db.records import Invite
-from homeport.web.pages import headers_of, page, sentence, status_of
+from homeport.web.forms import MENDABLE, Form, explained, field_errors, first_to_mend, read_form
+from homeport.web.pages import headers_of, page, status_of
 
-FORM_SIZE_LIMIT = 64 * 1024
-
-Form = Mapping[str, str]
-
-# What can be mended by sending the form again, with other words in it or a little later.
-_MENDABLE = (Invalid, Conflict, Denied, TooMany)
+_FIELDS = ("token", "username", "full_name", "password", "code")
 
 
 async def show(services: Services, request: Request, invite_id: str) -> Response:
@@ -47,7 +27,7 @@ async def show(services: Services, request: Request, invite_id: str) -> Response
 
 async def accept(services: Services, request: Request, invite_id: str) -> Response:
     """Join as a user who signs in by this form."""
-    form = await _form(request)
+    form = await read_form(request, _FIELDS)
     try:
         credential = await _sign_in(services, request, form)
         actor = msgspec.structs.replace(credential.actor, address=request.address, user_agent=request.user_agent)
@@ -57,14 +37,14 @@ async def accept(services: Services, request: Request, invite_id: str) -> Respon
             )
     except InviteClosed:
         raise
-    except _MENDABLE as error:
+    except MENDABLE as error:
         return await _form_page(services, invite_id, form, error)
     return _joined(services, request, invite, credential.account.name)
 
 
 async def join(services: Services, request: Request, invite_id: str) -> Response:
     """Join as a new user, under the address that the invite was sent to."""
-    form = await _form(request)
+    form = await read_form(request, _FIELDS)
     async with services.db.read() as tx:
         # Before the costly hash.
         await joining.open_link(tx, id_=invite_id, secret=form["token"])
@@ -85,14 +65,14 @@ async def join(services: Services, request: Request, invite_id: str) -> Response
             )
     except InviteClosed:
         raise
-    except _MENDABLE as error:
+    except MENDABLE as error:
         return await _form_page(services, invite_id, form, error)
     return _joined(services, request, invite, name)
 
 
 async def decline(services: Services, request: Request, invite_id: str) -> Response:
     """Turn the invite down; the link suffices."""
-    form = await _form(request)
+    form = await read_form(request, _FIELDS)
     async with services.db.write() as tx:
         invite = await joining.decline_link(
             tx, id_=invite_id, secret=form["token"], address=request.address, user_agent=request.user_agent
@@ -117,21 +97,6 @@ async def _sign_in(services: Services, request: Request, form: Form) -> Credenti
         return await services.logins.log_in_by_code(error.login_token, form["code"], visit)
 
 
-async def _form(request: Request) -> Form:
-    """The fields of a form, the missing ones empty.
-
-    Raises:
-        BodyInvalid: no form, or more fields than any of ours has.
-        BodyTooLarge, BodyBroken
-    """
-    body = await request.whole_body(FORM_SIZE_LIMIT)
-    try:
-        fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=20)
-    except ValueError as error:
-        raise BodyInvalid("the form cannot be read") from error
-    return {name: fields.get(name, [""])[0] for name in ("token", "username", "full_name", "password", "code")}
-
-
 async def _form_page(services: Services, invite_id: str, form: Form, error: HomeportError | None = None) -> Response:
     """The page with its forms; after an error with what was filled in, but for passwords.
 
@@ -140,7 +105,7 @@ async def _form_page(services: Services, invite_id: str, form: Form, error: Home
     """
     async with services.db.read() as tx:
         opened = await joining.open_link(tx, id_=invite_id, secret=form["token"])
-    field_errors = _field_errors(error)
+    wrong = field_errors(error)
     return page(
         "invite.html",
         status_of(error) if error else 200,
@@ -152,36 +117,10 @@ async def _form_page(services: Services, invite_id: str, form: Form, error: Home
         token=form["token"],
         username=form.get("username", ""),
         full_name=form.get("full_name", ""),
-        error=_explained(error) if error else "",
-        field_errors=field_errors,
-        first_to_mend=_first_to_mend(field_errors) if error else "",
+        error=explained(error) if error else "",
+        field_errors=wrong,
+        first_to_mend=first_to_mend(wrong, ("username", "full_name", "password")) if error else "",
     )
-
-
-def _explained(error: HomeportError) -> str:
-    if isinstance(error, CredentialsInvalid):
-        return "The user name, the password or the code is wrong."
-    if isinstance(error, SecondFactorRequired):
-        return "Your account has a second factor: type its code, and your password again."
-    if isinstance(error, InviteOfAnother):
-        return "This invite is for another account. Sign in with the one that was invited, or ask for a new invite."
-    return sentence(str(error))
-
-
-def _field_errors(error: HomeportError | None) -> Mapping[str, str]:
-    """What is wrong with each field, by its name in the form."""
-    if isinstance(error, AccountNameInvalid):
-        return {"username": sentence(str(error))}
-    if isinstance(error, FieldInvalid):
-        return {field: " ".join(reasons) for field, reasons in error.fields.items()}
-    if isinstance(error, SecondFactorRequired):
-        return {"code": "The code is missing."}
-    return {}
-
-
-def _first_to_mend(field_errors: Mapping[str, str]) -> str:
-    """The first field that has to be filled in anew; a password always has to."""
-    return next((name for name in ("username", "full_name") if name in field_errors), "password")
 
 
 def _joined(services: Services, request: Request, invite: Invite, name: str) -> Response:

@@ -47,6 +47,7 @@ WEB_ERRORS: Mapping[type[e.HomeportError], int] = {
     e.Unknown: 404,
     e.Conflict: 409,
     e.InviteClosed: 410,
+    e.ConfirmationClosed: 410,
     # A wrong password too: 401 would need a scheme that a browser asks for by itself.
     e.Denied: 403,
     e.TooLarge: 413,
@@ -86,6 +87,10 @@ def error_page(error: e.HomeportError | None) -> Response:
     elif isinstance(error, e.InviteUnknown):
         title = "Invite not found"
         text = "The link is not complete, or a newer mail has replaced it. Use the link of the last mail, as a whole."
+    elif isinstance(error, e.ConfirmationClosed):
+        title, text = "This link does not work any more", f"{sentence(error.why)} Ask for a new one."
+    elif isinstance(error, e.ConfirmationUnknown):
+        title, text = "Link not found", "The link is not complete. Use the link of the mail, as a whole."
     elif error is None or isinstance(error, e.Unknown):
         title, text = "Page not found", "There is nothing here."
     elif isinstance(error, e.Unavailable):

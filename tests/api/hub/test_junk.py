@@ -51,6 +51,22 @@ ROUTES = [
     "/v2/orgs/{}/domains/{}",
     "/v2/orgs/{}/domains/{}/verify",
     "/v2/namespaces/{}/badge",
+    "/v2/user",
+    "/v2/user/orgs",
+    "/v2/user/email",
+    "/v2/user/password",
+    "/v2/users/{}",
+    "/v2/users/{}/orgs",
+    "/v2/users/signup",
+    "/v2/users/password-reset",
+    "/v2/auth/refresh",
+    "/v2/orgs",
+    "/v2/orgs/{}",
+    "/account/password",
+    "/account/password/{}",
+    "/account/password/{}/reset",
+    "/account/email/{}/confirm",
+    "/account/sign-up/{}/create",
 ]
 SEGMENTS = st.one_of(
     st.sampled_from(["library", "%00", "%ff", "%2F", "..", "%2e%2e", "%ED%A0%80", "%0a", "a" * 300, ""]),
@@ -69,6 +85,7 @@ FIELDS = st.sampled_from(
         *("domain", "badge", "restricted_images", "enabled", "standard_registries", "custom_registries", "insights"),
         *("role", "name", "description", "member"),
         *("namespace", "full_description", "is_private", "status", "group_id", "permission", "filter", "dry_run"),
+        *("email", "full_name", "company", "profile_url", "new_password", "refresh_token"),
     ]
 )
 BODIES = st.one_of(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from homeport.storage.db.records import OrganizationRole
 from tests.api.registry.test_statements import count
 from tests.home import Home, User, unique
 
@@ -39,6 +40,9 @@ class Place:
         body = {"domain": f"{unique('host')}.example"}
         assert self.as_owner.post(f"/v2/orgs/{self.organization}/domains", json=body).status_code == 201
 
+    def organization_of_the_guest(self) -> None:
+        self.home.member(self.home.organization(self.owner), self.guest, OrganizationRole.MEMBER)
+
     def token(self) -> None:
         body = {"token_label": "one of many", "scopes": ["repo:read"]}
         assert self.as_owner.post("/v2/access-tokens", json=body).status_code == 201
@@ -50,6 +54,9 @@ LISTS: dict[str, tuple[str, Callable[[Place], None]]] = {
     "/v2/orgs/{organization}/invites": ("owner", Place.invite),
     "/v2/orgs/{organization}/domains": ("owner", Place.domain),
     "/v2/user/invites": ("guest", Place.invite_the_guest_elsewhere),
+    "/v2/user/orgs?page_size=100": ("guest", Place.organization_of_the_guest),
+    "/v2/orgs?page_size=100": ("guest", Place.organization_of_the_guest),
+    "/v2/users/{guest}/orgs?page_size=100": ("owner", Place.organization_of_the_guest),
 }
 
 
@@ -58,7 +65,7 @@ def test_a_list_costs_the_same_with_one_entry_and_with_many(home: Home, path: st
     place = Place(home)
     who, make = LISTS[path]
     client = place.client(place.owner if who == "owner" else place.guest)
-    filled = path.format(organization=place.organization)
+    filled = path.format(organization=place.organization, guest=place.guest.name)
     make(place)
     few = count(home, client.headers["authorization"], filled)
     short = len(client.get(filled).content)

@@ -19,17 +19,21 @@ from homeport.api.hub import (
     collaborators,
     documents,
     domains,
+    email_changes,
     groups,
     invites,
     mails,
     members,
     org_settings,
+    password_changes,
+    profiles,
     rate_limits,
     removed,
     repositories,
     repository_groups,
     scim_tokens,
     second_factor,
+    sign_ups,
     tag_deletions,
     tags,
 )
@@ -46,10 +50,16 @@ from homeport.errors import HomeportError
 _SECURITY_HEADERS = [(b"x-frame-options", b"deny"), (b"x-content-type-options", b"nosniff")]
 
 
-OPEN: Sequence[ControllerRouterHandler] = [*authentication.handlers, *documents.handlers]
+OPEN: Sequence[ControllerRouterHandler] = [
+    *authentication.open_handlers,
+    *password_changes.open_handlers,
+    *sign_ups.open_handlers,
+    *documents.handlers,
+]
 """A login is no place to ask for a token: clients send the one that has expired along."""
 
 IDENTIFIED: Sequence[ControllerRouterHandler] = [
+    *authentication.handlers,
     access_tokens.router,
     audit.router,
     second_factor.router,
@@ -59,6 +69,9 @@ IDENTIFIED: Sequence[ControllerRouterHandler] = [
     repository_groups.router,
     collaborators.router,
     tag_deletions.router,
+    *profiles.handlers,
+    password_changes.router,
+    email_changes.router,
     *org_settings.handlers,
     *domains.handlers,
     *badges.handlers,

@@ -13,6 +13,7 @@ from msgspec import Meta
 from homeport.api.hub.errors import EXCHANGE_ERRORS, LOGIN_ERRORS, renderers
 from homeport.api.hub.reference import Query, Section, reference
 from homeport.api.hub.requests import HubRequest
+from homeport.core import sessions
 from homeport.core.activity import Door, Visit
 from homeport.core.authentication import ACCESS_TOKEN_LIFETIME_S, Credential
 from homeport.core.services import Services
@@ -33,6 +34,14 @@ class SecondFactorLogin(msgspec.Struct):
 class LoginAnswer(msgspec.Struct):
     token: str
     refresh_token: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Refresh(msgspec.Struct):
+    refresh_token: str
+
+
+class LoggedOut(msgspec.Struct):
+    detail: Annotated[str, Meta(examples=["Logged out"])]
 
 
 class Exchange(msgspec.Struct):
@@ -115,6 +124,45 @@ async def exchange(
     return ExchangeAnswer(services.authenticator.hub_token(credential, lifetime_s=ACCESS_TOKEN_LIFETIME_S))
 
 
+@post(
+    "/v2/auth/refresh",
+    status_code=200,
+    response_headers=_NOT_KEPT,
+    exception_handlers=renderers(LOGIN_ERRORS),
+    **reference(
+        Section.AUTHENTICATION,
+        summary="Refresh a login",
+        permission="Anybody who has a refresh token.",
+        errors=(401,),
+        bearer="ignored",
+        is_extension=True,
+    ),
+)
+async def refresh(data: JSONBody[Refresh], services: NamedDependency[Services]) -> LoginAnswer:
+    """A new bearer token for the refresh token of a login, which works until it expires, or the login ends."""
+    credential = await services.logins.refresh(data.refresh_token)
+    token = services.authenticator.hub_token(credential, lifetime_s=services.settings.login_token_lifetime)
+    return LoginAnswer(token, data.refresh_token)
+
+
+@post(
+    "/v2/logout",
+    status_code=200,
+    **reference(
+        Section.AUTHENTICATION,
+        permission="Any user, for themselves; personal access tokens too.",
+        errors=(401,),
+    ),
+)
+async def log_out(request: HubRequest, services: NamedDependency[Services]) -> LoggedOut:
+    """End the login that the bearer token came from: it, its refresh token and registry tokens bought with that. Other
+    logins go on, and so does a personal access token that was shown at the login.
+    """
+    async with services.db.write() as tx:
+        await sessions.end_own(tx, actor=request.actor)
+    return LoggedOut("Logged out")
+
+
 def _visit(request: HubRequest) -> Visit:
     return Visit(Door.HUB, request.plain.address, request.plain.user_agent)
 
@@ -127,4 +175,5 @@ def _logged_in(credential: Credential, request: HubRequest, services: Services) 
     return answer
 
 
-handlers = [log_in, log_in_by_code, exchange]
+open_handlers = [log_in, log_in_by_code, exchange, refresh]
+handlers = [log_out]

@@ -44,6 +44,7 @@ _SECTIONS = {
     Section.ACCESS_TOKENS: "Secrets for programs, with scopes, an end and a switch. Each scope holds those below it: "
     "`repo:admin`, `repo:write`, `repo:read`, `repo:public_read`.",
     Section.AUDIT_LOGS: "What happened in an account, by whom and from where.",
+    Section.USERS: "The signed-in user, and what is shown of the others.",
     Section.SETTINGS: "What members of an organization may pull, and other policies.",
     Section.REPOSITORIES: "Repositories and their tags.",
     Section.ORGANIZATIONS: "Organizations and their members.",
@@ -52,6 +53,7 @@ _SECTIONS = {
 }
 
 _ERRORS = {
+    308: "It is shown at the path of the header `Location`.",
     400: "What was sent cannot be right; `fields`, where there are any, says what is wrong with which.",
     401: "No credentials, or none that are valid.",
     403: "The caller may not do this.",
@@ -76,6 +78,7 @@ _PARAMETERS = {
     "org_name": "Name of the organization.",
     "repository": "Name of the repository, without its namespace.",
     "tag": "Name of the tag.",
+    "user": "Name of a user.",
     "username": "Name of a user.",
     "uuid": "The UUID that the list shows.",
 }
@@ -293,7 +296,9 @@ def _codes(operation: Operation) -> list[int]:
 
 def _error(operation: Operation, code: int, schemas: _Schemas) -> dict[str, Any]:
     response: dict[str, Any] = {"description": _ERRORS[code]}
-    if operation.method != "head":
+    if code < 400:
+        response["headers"] = {"Location": {"description": "A path.", "schema": {"type": "string"}}}
+    elif operation.method != "head":
         content = {"application/json": {"schema": _error_schema(operation, code, schemas)}}
         response["content"] = content
         if code == 400 and operation.told.section is Section.AUTHENTICATION:

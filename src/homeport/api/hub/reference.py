@@ -23,6 +23,7 @@ class Section(StrEnum):
     AUTHENTICATION = "Authentication"
     ACCESS_TOKENS = "Personal access tokens"
     AUDIT_LOGS = "Audit logs"
+    USERS = "Users"
     SETTINGS = "Organization settings"
     REPOSITORIES = "Repositories"
     ORGANIZATIONS = "Organizations"

@@ -64,11 +64,6 @@ async def get_by_secret(tx: Transaction, secret_sha256: str) -> AccessToken | No
     )
 
 
-async def delete_all(tx: Transaction, *, account_id: int) -> int:
-    """Delete all tokens of an account; how many there were."""
-    return await tx.run("delete from access_tokens where account_id = :account_id", account_id=account_id)
-
-
 async def list_page(tx: Transaction, *, account_id: int, offset: int, limit: int) -> list[AccessToken]:
     """Tokens of an account, the newest first."""
     return await tx.many(
@@ -120,6 +115,15 @@ async def delete(tx: Transaction, *, account_id: int, uuid: str) -> bool:
             account_id=account_id,
             uuid=uuid,
         )
+    )
+
+
+async def delete_all(tx: Transaction, *, account_id: int) -> list[AccessToken]:
+    """Delete the tokens of an account; what they were."""
+    return await tx.many(
+        AccessToken,
+        f"delete from access_tokens where account_id = :account_id returning {_COLUMNS}",
+        account_id=account_id,
     )
 
 

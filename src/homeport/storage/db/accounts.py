@@ -5,7 +5,15 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from homeport.storage.db.database import Transaction, utcnow
-from homeport.storage.db.records import Account, AccountKind, Badge, PlanName, Revocation, SigningKey
+from homeport.storage.db.records import (
+    Account,
+    AccountKind,
+    AccountProfile,
+    Badge,
+    PlanName,
+    Revocation,
+    SigningKey,
+)
 
 _COLUMNS = """id, uuid, name, kind, email, full_name, password_hash, credentials_version, is_active, is_site_admin,
     plan, badge, managing_organization_id, created_at"""
@@ -16,6 +24,9 @@ SEEN_WITHIN = timedelta(minutes=1)
 PROFILE = """accounts.uuid, accounts.name, accounts.full_name, accounts.email, accounts.location, accounts.company,
     accounts.profile_url, accounts.gravatar_email, accounts.created_at"""
 """The columns of a `Profile`."""
+
+ACCOUNT_PROFILE = f"{PROFILE}, accounts.kind, accounts.badge, accounts.is_active, accounts.is_site_admin"
+"""The columns of an `AccountProfile`."""
 
 
 async def insert(
@@ -62,6 +73,10 @@ async def get_by_id(tx: Transaction, id_: int) -> Account | None:
     return await tx.one(Account, f"select {_COLUMNS} from accounts where id = :id", id=id_)
 
 
+async def get_profile(tx: Transaction, name: str) -> AccountProfile | None:
+    return await tx.one(AccountProfile, f"select {ACCOUNT_PROFILE} from accounts where name = :name", name=name)
+
+
 async def list_named(tx: Transaction, names: Sequence[str]) -> list[Account]:
     """Accounts of these names; the caller bounds their number."""
     return await tx.many(Account, f"select {_COLUMNS} from accounts where name in (:names...text)", names=list(names))
@@ -87,6 +102,23 @@ async def list_users(tx: Transaction, *, after: str, limit: int) -> list[Account
     )
 
 
+async def set_profile(
+    tx: Transaction, account_id: int, *, full_name: str, location: str, company: str, profile_url: str
+) -> None:
+    await tx.run(
+        """
+        update accounts
+        set full_name = :full_name, location = :location, company = :company, profile_url = :profile_url
+        where id = :id
+        """,
+        id=account_id,
+        full_name=full_name,
+        location=location,
+        company=company,
+        profile_url=profile_url,
+    )
+
+
 async def set_password(tx: Transaction, account: Account, password_hash: str) -> None:
     """Set a password and make what was issued under the old one void."""
     await tx.run(
@@ -95,6 +127,23 @@ async def set_password(tx: Transaction, account: Account, password_hash: str) ->
         where id = :id
         """,
         id=account.id,
+        password_hash=password_hash,
+    )
+
+
+async def change_password(tx: Transaction, account: Account, password_hash: str) -> Account | None:
+    """Set a password and make what was issued under the old one void; None if something else has done so since the
+    account was read.
+    """
+    return await tx.one(
+        Account,
+        f"""
+        update accounts set password_hash = :password_hash, credentials_version = credentials_version + 1
+        where id = :id and credentials_version = :version and is_active
+        returning {_COLUMNS}
+        """,
+        id=account.id,
+        version=account.credentials_version,
         password_hash=password_hash,
     )
 

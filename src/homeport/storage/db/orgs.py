@@ -2,8 +2,9 @@
 
 import msgspec
 
+from homeport.storage.db.accounts import ACCOUNT_PROFILE
 from homeport.storage.db.database import Transaction
-from homeport.storage.db.records import ListedOrganization, Namespace, Organization
+from homeport.storage.db.records import ListedOrganization, Namespace, Organization, OrganizationOfUser
 
 
 class _Name(msgspec.Struct, frozen=True):
@@ -73,3 +74,49 @@ async def list_namespaces(tx: Transaction, *, account_id: int, roles: list[str])
         roles=roles,
     )
     return [row.name for row in found]
+
+
+# Where only those are to be listed in which another one is a member, too.
+_SHARED = """
+    and exists (
+        select 1 from organization_members as shared
+        where shared.organization_id = organization_members.organization_id and shared.account_id = :actor_id
+    )
+    """
+
+
+async def count_of_user(tx: Transaction, account_id: int, *, shared_with: int | None) -> int:
+    """How many organizations a user is in; only those that another account is in as well, if one is given."""
+    found = await tx.value(
+        int,
+        f"""
+        select count(*) from organization_members
+        where account_id = :account_id {_SHARED if shared_with is not None else ""}
+        """,
+        account_id=account_id,
+        actor_id=shared_with,
+    )
+    return found or 0
+
+
+async def list_of_user(
+    tx: Transaction, account_id: int, *, shared_with: int | None, offset: int, limit: int
+) -> list[OrganizationOfUser]:
+    """The organizations of a user, the oldest first, as `count_of_user` counts them."""
+    return await tx.many(
+        OrganizationOfUser,
+        f"""
+        select {ACCOUNT_PROFILE}, accounts.id, accounts.plan, page.role,
+            (select count(*) from teams where teams.organization_id = accounts.id) as team_count
+        from (
+            select organization_id, role from organization_members
+            where account_id = :account_id {_SHARED if shared_with is not None else ""}
+            order by organization_id limit :limit offset :offset
+        ) as page join accounts on accounts.id = page.organization_id
+        order by page.organization_id
+        """,
+        account_id=account_id,
+        actor_id=shared_with,
+        offset=offset,
+        limit=limit,
+    )

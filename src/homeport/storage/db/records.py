@@ -130,6 +130,24 @@ class Profile(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
+class AccountProfile(Profile, frozen=True):
+    """What is shown of an account of either kind; an organization has no address."""
+
+    kind: AccountKind
+    badge: Badge
+    is_active: bool
+    is_site_admin: bool
+
+
+class OrganizationOfUser(AccountProfile, frozen=True):
+    """An organization, with what one of its members is in it, and the number of its teams."""
+
+    id: int
+    plan: PlanName
+    role: OrganizationRole
+    team_count: int
+
+
 class Member(Profile, frozen=True):
     """A member of an organization; or somebody who is invited to be one, who has no role yet.
 
@@ -264,6 +282,13 @@ class Team(msgspec.Struct, frozen=True):
     member_count: int
 
 
+class TeamOfUser(msgspec.Struct, frozen=True):
+    """That a user is in a team of an organization."""
+
+    organization_id: int
+    team: str
+
+
 class TeamOfMember(msgspec.Struct, frozen=True):
     """That an account is in a team."""
 
@@ -314,6 +339,51 @@ class Mail(msgspec.Struct, frozen=True):
     attempts: int
     last_error: str
     sent_at: datetime | None
+
+
+class Purpose(StrEnum):
+    """What somebody wants to be mailed a link for."""
+
+    SIGN_UP = "sign_up"
+    PASSWORD = "password"  # noqa: S105 - a word
+    EMAIL = "email"
+
+
+class MailRequest(msgspec.Struct, frozen=True):
+    """What somebody has asked to be mailed, and nobody has looked at yet.
+
+    `identifier` is an e-mail address; for a new password it may be the name of a user. `account_id` is who asks for a
+    new address; names are of a sign-up.
+    """
+
+    id: int
+    purpose: Purpose
+    account_id: int | None
+    identifier: str
+    name: str
+    full_name: str
+    address: str
+    user_agent: str
+    created_at: datetime
+
+
+class Confirmation(msgspec.Struct, frozen=True):
+    """A link in a mail. `email` is where that went; of a change of address, the new one.
+
+    It is void once the account has another `credentials_version`.
+    """
+
+    id: str
+    purpose: Purpose
+    account_id: int | None
+    credentials_version: int | None
+    email: str
+    name: str
+    full_name: str
+    secret_sha256: str
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None
 
 
 class Blob(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from uuid import uuid4
 from homeport.storage.db.accounts import PROFILE
 from homeport.storage.db.database import Transaction, utcnow
 from homeport.storage.db.members import contains, lower, matches
-from homeport.storage.db.records import Permission, Profile, Team, TeamOfMember
+from homeport.storage.db.records import Permission, Profile, Team, TeamOfMember, TeamOfUser
 
 
 def _columns(table: str) -> str:
@@ -113,6 +113,21 @@ async def list_page(
 def _conditions(part: str, user: str) -> str:
     return f"""organization_id = :organization_id {"and " + contains("teams.name") if part else ""}
         {_OF_USER if user else ""}"""
+
+
+async def list_of_user(tx: Transaction, account_id: int, *, organization_ids: Sequence[int]) -> list[TeamOfUser]:
+    """The teams of some organizations that a user is in, by name."""
+    return await tx.many(
+        TeamOfUser,
+        """
+        select teams.organization_id, teams.name as team
+        from team_members join teams on teams.id = team_members.team_id
+        where team_members.account_id = :account_id and teams.organization_id in (:organization_ids...bigint)
+        order by lower(teams.name)
+        """,
+        account_id=account_id,
+        organization_ids=list(organization_ids),
+    )
 
 
 async def list_of_members(tx: Transaction, *, organization_id: int, account_ids: Sequence[int]) -> list[TeamOfMember]:
