@@ -2,7 +2,7 @@
 
 import re
 
-from homeport.core import audit, passwords
+from homeport.core import audit, directory, passwords
 from homeport.core.access import Actor
 from homeport.core.audit import AuditAction
 from homeport.errors import AccountExists, AccountUnknown, FieldInvalid
@@ -75,12 +75,17 @@ async def list_users(tx: Transaction, *, after: str = "", limit: int = 1000) -> 
 
 
 async def set_active(tx: Transaction, *, actor: Actor, name: str, is_active: bool) -> Account:
-    """Shut a user out, or let one in again; what was issued before ends either way, and stays ended.
+    """Shut a user out, or let one in again; what was issued before ends either way, and stays ended. Whom the site has
+    shut no identity provider lets in.
 
     Raises:
         AccountUnknown
     """
+    account = await access_user(tx, name)
+    await tx.lock("account", account.id)
     await change_active(tx, actor=actor, account=await access_user(tx, name), is_active=is_active)
+    if not is_active:
+        await directory.shut_by_site(tx, account_id=account.id)
     return await access_user(tx, name)
 
 

@@ -4,6 +4,7 @@ Site administrators have no entry: no identity provider reaches them. What provi
 `core/scim_users.py`; here they are kept in step with the members.
 """
 
+from homeport.storage.db import accounts as account_rows
 from homeport.storage.db import scim_users as rows
 from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import Account, ScimEmail
@@ -24,5 +25,16 @@ async def enter(tx: Transaction, *, organization_id: int, account: Account) -> N
 
 
 async def leave(tx: Transaction, *, organization_id: int, account_id: int) -> None:
-    """Forget a member who has left."""
+    """Forget a member who has left. Whom the site has shut must not come back by being made anew: the organization does
+    not manage that account any more.
+    """
+    user = await rows.get_of_account(tx, organization_id=organization_id, account_id=account_id)
+    if user is not None and user.is_managed and not user.is_account_active and not user.is_shut_out:
+        await account_rows.set_managing_organization(tx, account_id, None)
     await rows.delete(tx, organization_id=organization_id, account_id=account_id)
+
+
+async def shut_by_site(tx: Transaction, *, account_id: int) -> None:
+    """Note that it is the site that keeps an account shut, also if a provider has shut it before: none opens it now."""
+    await rows.forget_shut_out(tx, account_id=account_id)
+    await account_rows.release_absent(tx, account_id)

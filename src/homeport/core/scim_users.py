@@ -184,6 +184,9 @@ async def create(tx: Transaction, *, provider: Provider, wanted: Wanted) -> Show
     if await rows.has_user_name(tx, organization_id=organization.id, user_name=wanted.user_name, other_than=0):
         raise ScimUserExists(wanted.user_name)
     account = await _account_with(tx, wanted.address)
+    if account is not None:
+        await tx.lock("account", account.id)
+        account = await account_rows.get_by_id(tx, account.id)
     if account is None:
         account = await _make_account(tx, provider, wanted)
     else:
@@ -234,8 +237,7 @@ async def _claim(tx: Transaction, provider: Provider, account: Account, wanted: 
     if present is not None or account.is_site_admin or account.kind is not AccountKind.USER:
         raise ScimUserExists(wanted.user_name)
     if account.managing_organization_id == organization.id:
-        if not account.is_active:
-            await accounts.change_active(tx, actor=provider.actor, account=account, is_active=True)
+        await accounts.change_active(tx, actor=provider.actor, account=account, is_active=True)
     elif await _is_claimable(tx, provider, account):
         await account_rows.set_managing_organization(tx, account.id, organization.id)
     elif account.is_active:
@@ -346,8 +348,10 @@ async def replace(tx: Transaction, *, provider: Provider, uuid: str, wanted: Wan
         await _rename(tx, provider, user, wanted.user_name)
     team = await _carry_out(tx, provider, user, wanted)
     await _change_texts(tx, provider, user, wanted, team)
+    if wanted.is_active and user.role is None:
+        await _invite(tx, provider, user.email or user.account_name, wanted)
     if wanted.is_active and not user.is_in:
-        await _let_in(tx, provider, user, wanted)
+        await _let_in(tx, provider, user)
     elif not wanted.is_active and _may_do_something(user):
         await _shut_out(tx, provider, user)
     return await get(tx, provider=provider, uuid=uuid)
@@ -361,9 +365,6 @@ async def delete(tx: Transaction, *, provider: Provider, uuid: str) -> None:
         LastOwner: nobody would be left to own the organization.
     """
     user = await _access(tx, provider, uuid)
-    if user.is_managed and not user.is_account_active and not user.is_shut_out:
-        # The site has shut it: it must not come back by being made anew.
-        await account_rows.set_managing_organization(tx, user.account_id, None)
     if _may_do_something(user):
         await _shut_out(tx, provider, user)
     if user.is_managed and user.role is not None:
@@ -468,6 +469,7 @@ async def _shut_out(tx: Transaction, provider: Provider, user: ScimUser) -> None
     """End all that a user can do: here if the account is managed, else in the organization. What ends stays ended."""
     organization_id = provider.organization.id
     await members.check_dispensable(tx, provider.organization, user.account_id)
+    await tx.lock("account", user.account_id)
     account = await account_rows.get(tx, user.account_name)
     assert account is not None
     if user.is_managed:
@@ -485,14 +487,15 @@ async def _shut_out(tx: Transaction, provider: Provider, user: ScimUser) -> None
     await _record(tx, provider, AuditAction.SCIM_USER_DEACTIVATE, user, user_name=user.user_name)
 
 
-async def _let_in(tx: Transaction, provider: Provider, user: ScimUser, wanted: Wanted) -> None:
+async def _let_in(tx: Transaction, provider: Provider, user: ScimUser) -> None:
     """Let a user in again, whom the provider has shut out."""
-    if user.role is None:
-        await _invite(tx, provider, user.email or user.account_name, wanted)
-    if not user.is_managed or not user.is_shut_out:
-        raise AccountShut(user.user_name)
+    await tx.lock("account", user.account_id)
+    present = await rows.get_of_account(tx, organization_id=provider.organization.id, account_id=user.account_id)
     account = await account_rows.get(tx, user.account_name)
     assert account is not None
+    # Looked at under the lock: the site may have shut it a moment ago.
+    if present is None or not present.is_managed or not present.is_shut_out:
+        raise AccountShut(user.user_name)
     await accounts.change_active(tx, actor=provider.actor, account=account, is_active=True)
     await _record(tx, provider, AuditAction.SCIM_USER_ACTIVATE, user, user_name=user.user_name)
 
