@@ -344,15 +344,16 @@ async def replace(tx: Transaction, *, provider: Provider, uuid: str, wanted: Wan
     """
     _check(wanted)
     user = await _access(tx, provider, uuid)
+    if wanted.is_active and user.role is None:
+        # Before anything is changed: what the transaction keeps is the invite alone.
+        await _invite_again(tx, provider, user, wanted)
     if wanted.user_name != user.user_name:
         await _rename(tx, provider, user, wanted.user_name)
     team = await _carry_out(tx, provider, user, wanted)
     await _change_texts(tx, provider, user, wanted, team)
-    if wanted.is_active and user.role is None:
-        await _invite(tx, provider, user.email or user.account_name, wanted)
     if wanted.is_active and not user.is_in:
         await _let_in(tx, provider, user)
-    elif not wanted.is_active and _may_do_something(user):
+    elif not wanted.is_active and user.is_in:
         await _shut_out(tx, provider, user)
     return await get(tx, provider=provider, uuid=uuid)
 
@@ -485,6 +486,13 @@ async def _shut_out(tx: Transaction, provider: Provider, user: ScimUser) -> None
         )
     await rows.set_shut_out(tx, organization_id=organization_id, account_id=account.id)
     await _record(tx, provider, AuditAction.SCIM_USER_DEACTIVATE, user, user_name=user.user_name)
+
+
+async def _invite_again(tx: Transaction, provider: Provider, user: ScimUser, wanted: Wanted) -> None:
+    """Ask somebody whose membership has ended to come back. Raises: InvitedInstead, AccountShut."""
+    if not user.is_account_active:
+        raise AccountShut(user.user_name)
+    await _invite(tx, provider, user.email or user.account_name, wanted)
 
 
 async def _let_in(tx: Transaction, provider: Provider, user: ScimUser) -> None:
