@@ -17,6 +17,7 @@ import msgspec
 from homeport.core import accounts, audit, directory, invites, members
 from homeport.core.accounts import FULL_NAME_LENGTH_LIMIT
 from homeport.core.audit import AuditAction, Event
+from homeport.core.invites import InviteeStatus
 from homeport.core.mails import folded as folded_address
 from homeport.core.plans import check_members
 from homeport.core.scim_groups import put_team
@@ -229,7 +230,7 @@ async def _claim(tx: Transaction, provider: Provider, account: Account, wanted: 
     """Have the organization speak for an account that there is.
 
     Raises:
-        ScimUserExists: nobody but its owner may.
+        ScimUserExists: nobody but its owner may, or they are not to be let in anyway.
         InvitedInstead: its owner is asked.
     """
     organization = provider.organization
@@ -240,7 +241,7 @@ async def _claim(tx: Transaction, provider: Provider, account: Account, wanted: 
         await accounts.change_active(tx, actor=provider.actor, account=account, is_active=True)
     elif await _is_claimable(tx, provider, account):
         await account_rows.set_managing_organization(tx, account.id, organization.id)
-    elif account.is_active:
+    elif account.is_active and wanted.is_active:
         await _invite(tx, provider, account.email or account.name, wanted)
     else:
         raise ScimUserExists(wanted.user_name)
@@ -261,19 +262,27 @@ async def _is_own_address(tx: Transaction, provider: Provider, address: str) -> 
 
 
 async def _invite(tx: Transaction, provider: Provider, invitee: str, wanted: Wanted) -> None:
-    """Ask somebody to join. Asking twice sends no second mail. Raises InvitedInstead."""
-    await invites.invite(
+    """Ask somebody to join. Asking twice sends no second mail.
+
+    Raises:
+        InvitedInstead
+        FieldInvalid, PlanLimitReached, TeamExists: as `_ordered_team`.
+        ScimUserExists: they have had so many mails lately that they are not asked now.
+    """
+    outcome = await invites.invite(
         tx,
         actor=provider.actor,
         organization=provider.organization,
         # The organization itself invites: whoever made its token may be gone.
         inviter_id=provider.organization.id,
         inviter=provider.organization.name,
-        team=await put_team(tx, provider=provider, display_name=wanted.team or FIRST_TEAM),
+        team=await _ordered_team(tx, provider, wanted.team or FIRST_TEAM),
         role=wanted.role or OrganizationRole.MEMBER,
         invitee=invitee,
         letter=provider.letter,
     )
+    if outcome.status not in (InviteeStatus.INVITED, InviteeStatus.ALREADY_INVITED):
+        raise ScimUserExists(wanted.user_name)
     raise InvitedInstead(wanted.user_name)
 
 
@@ -310,11 +319,22 @@ def _is_name(text: str) -> bool:
         return False
 
 
-async def _join_team(tx: Transaction, provider: Provider, user: ScimUser, name: str) -> Team:
-    """Put a user into a team, which is made if there is none of that name."""
+async def _ordered_team(tx: Transaction, provider: Provider, name: str) -> Team:
+    """The team of a name, which is made if there is none.
+
+    Raises:
+        FieldInvalid: it is the owners team.
+        PlanLimitReached, TeamExists
+    """
     team = await put_team(tx, provider=provider, display_name=name)
     if team.name == OWNERS_TEAM:
         raise FieldInvalid({"dockerTeam": ["Owners are made by dockerRole."]}, "dockerTeam: owners")
+    return team
+
+
+async def _join_team(tx: Transaction, provider: Provider, user: ScimUser, name: str) -> Team:
+    """Put a user into a team, which is made if there is none of that name."""
+    team = await _ordered_team(tx, provider, name)
     if await team_rows.add_member(tx, team_id=team.id, account_id=user.account_id):
         await audit.record(
             tx,
