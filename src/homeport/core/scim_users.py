@@ -453,9 +453,14 @@ async def _change_texts(tx: Transaction, provider: Provider, user: ScimUser, wan
     if user.is_managed and {"given_name", "family_name"} & set(changed):
         await account_rows.set_full_name(tx, user.account_id, wanted.full_name)
     if user.is_managed and user.email is None and wanted.address:
-        # Nobody has ever signed in under it: it has had no address that a password could be set by.
-        await account_rows.set_email(tx, user.account_id, wanted.address)
+        await _give_address(tx, provider, user, wanted.address)
     await _record(tx, provider, AuditAction.SCIM_USER_UPDATE, user, fields=",".join(changed))
+
+
+async def _give_address(tx: Transaction, provider: Provider, user: ScimUser, address: str) -> None:
+    """Give an account without an address one that is the organization's: as `_rename`, since invites go by address."""
+    if await _is_own_address(tx, provider, address):
+        await account_rows.set_email(tx, user.account_id, address)
 
 
 async def _write(tx: Transaction, provider: Provider, user: ScimUser, wanted: Wanted, team: Team | None) -> None:
