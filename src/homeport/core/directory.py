@@ -15,13 +15,23 @@ async def enter(tx: Transaction, *, organization_id: int, account: Account) -> N
     if account.is_site_admin:
         return
     present = await rows.get_of_account(tx, organization_id=organization_id, account_id=account.id)
-    user_name = account.email or account.name
+    user_name = await _free_name(tx, organization_id, account)
     await rows.insert(
         tx, organization_id=organization_id, account_id=account.id, name=account.name, user_name=user_name
     )
     if present is None and account.email:
         email = ScimEmail(account.id, value=account.email, display=account.email, type=None, is_primary=True)
         await rows.insert_emails(tx, [email], organization_id=organization_id)
+
+
+async def _free_name(tx: Transaction, organization_id: int, account: Account) -> str:
+    """A user name for an account: its address, unless its provider has given that (in some form) to somebody else."""
+    for name in (account.email, account.name):
+        if name and not await rows.has_user_name(
+            tx, organization_id=organization_id, user_name=name, other_than=account.id
+        ):
+            return name
+    return account.uuid
 
 
 async def leave(tx: Transaction, *, organization_id: int, account_id: int) -> None:
