@@ -386,6 +386,7 @@ async def delete(tx: Transaction, *, provider: Provider, uuid: str) -> None:
         LastOwner: nobody would be left to own the organization.
     """
     user = await _access(tx, provider, uuid)
+    await members.check_dispensable(tx, provider.organization, user.account_id)
     if _may_do_something(user):
         await _shut_out(tx, provider, user)
     if user.is_managed and user.role is not None:
