@@ -444,9 +444,9 @@ async def _change_texts(tx: Transaction, provider: Provider, user: ScimUser, wan
     ]
     if _emails_of(wanted, user) != emails:
         changed.append("emails")
-    if wanted.role is not user.ordered_role:
+    if user.role is not None and wanted.role is not user.ordered_role:
         changed.append("role")
-    if wanted.team != user.ordered_team:
+    if user.role is not None and folded(wanted.team or "") != folded(user.ordered_team or ""):
         changed.append("team")
     if not changed:
         return
