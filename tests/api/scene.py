@@ -1,5 +1,6 @@
 """Whoever asks in the access matrix, and what there is for them to ask for."""
 
+import hashlib
 import time
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from homeport.storage.db.records import OrganizationRole, Permission
 from tests.home import Home, User, digest_of, push_image, unique
 from tests.inviting import run, value
 from tests.mailing import settle
+from tests.scim import new_token
 
 ROLES = {"member": OrganizationRole.MEMBER, "editor": OrganizationRole.EDITOR}
 TEAMS = {"team reader": Permission.READ, "team writer": Permission.WRITE, "team admin": Permission.ADMIN}
@@ -21,9 +23,10 @@ SCOPES = {
 }
 OUTSIDERS = ("stranger", "invitee", "collaborator")
 SHUT_OUT = ("revoked token", "deactivated user")
+PROVIDERS = ("identity provider", "identity provider elsewhere")
 HEARD_WITHIN_S = 10
 
-WHO = ("anonymous", *OUTSIDERS, *ROLES, *TEAMS, "owner", "site administrator", *SCOPES, *SHUT_OUT)
+WHO = ("anonymous", *OUTSIDERS, *ROLES, *TEAMS, "owner", "site administrator", *SCOPES, *SHUT_OUT, *PROVIDERS)
 
 # What requests change: how many there are of each, and how they read.
 _TABLES = {
@@ -42,6 +45,9 @@ _TABLES = {
     "repository_collaborators": "permission",
     "repository_stars": "''",
     "repository_teams": "permission",
+    "scim_emails": "value",
+    "scim_tokens": "secret_sha256",
+    "scim_users": "user_name || is_shut_out",
     "second_factors": "''",
     "tags": "name",
     "team_members": "''",
@@ -71,6 +77,7 @@ class Place:
         self.invitee = home.user("invitee")
         self.organization = home.organization(self.owner)
         self.repository = home.repository(self.organization, is_private=is_private)
+        self.scim_secret = new_token(home, self.organization)
         self.caller = Caller(self.owner, home.hub(self.owner), home.registry(self.owner, self.repository))
         self.hub, self.registry = self.caller.hub, self.caller.registry
         tag = unique("tag")
@@ -91,6 +98,24 @@ class Place:
             "link_id": "no-such-link",
             "owner_token": home.access_token(self.owner)[1],
         }
+
+    def take_scim_token(self) -> None:
+        run(
+            self.home,
+            "delete from scim_tokens where organization_id = (select id from accounts where name = :name)",
+            name=self.organization,
+        )
+
+    def give_scim_token(self) -> None:
+        """Have the token be the one that it was in the beginning."""
+        self.take_scim_token()
+        run(
+            self.home,
+            """insert into scim_tokens (organization_id, secret_sha256, created_by, created_at)
+            select id, :secret_sha256, 'test', 1 from accounts where name = :name""",
+            name=self.organization,
+            secret_sha256=hashlib.sha256(self.scim_secret.encode()).hexdigest(),
+        )
 
     def forget_invitee(self) -> None:
         """Whoever is invited has neither an invite any more, nor come in by one."""
@@ -129,6 +154,8 @@ class Scene:
             return self.here.caller
         if who in SCOPES:
             return self._with(self.here.owner, home.access_token(self.here.owner, SCOPES[who])[1])
+        if who in PROVIDERS:
+            return self._provider(self.here if who == PROVIDERS[0] else self.there)
         if who == "revoked token":
             return self._revoked()
         user = self.here.invitee if who == "invitee" else home.user(is_site_admin=who == "site administrator")
@@ -138,6 +165,11 @@ class Scene:
     def _with(self, user: User, secret: str | None = None) -> Caller:
         hub, registry = self.home.hub(user, secret), self.home.registry(user, self.here.repository, secret=secret)
         return Caller(user if secret is None else User(user.name, secret), hub, registry)
+
+    def _provider(self, place: Place) -> Caller:
+        """The SCIM token as a bearer token at every door."""
+        client = self.home.client(authorization=f"Bearer {place.scim_secret}")
+        return Caller(User("scim", place.scim_secret), client, client)
 
     def _give_role(self, who: str, user: User, name: RepositoryName) -> None:
         if who in ROLES:

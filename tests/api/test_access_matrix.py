@@ -13,20 +13,22 @@ import httpx
 import pytest
 
 from homeport import app
+from homeport.api.http import SCIM_ROOT
 from homeport.api.hub import documents
 from homeport.api.registry.app import ROUTES as REGISTRY_ROUTES
 from homeport.storage.db.records import OrganizationRole, Permission
 from homeport.web.app import ROUTES as WEB_ROUTES
-from tests.api.scene import OUTSIDERS, ROLES, SCOPES, SHUT_OUT, TEAMS, WHO, Caller, Place, Scene
+from tests.api.scene import OUTSIDERS, PROVIDERS, ROLES, SCOPES, SHUT_OUT, TEAMS, WHO, Caller, Place, Scene
 from tests.home import OCI_MANIFEST, PASSWORD, Home, digest_of, push_blob, put_manifest, unique
 from tests.inviting import age, an_address, last_link, run, value
+from tests.scim import GROUP, PATCH_OP, SEARCH_REQUEST, USER
 
 TOKEN_REFUSED = "token issued from personal access token is not allowed"
 
 # Who is let in
 
 EVERYBODY = frozenset(WHO)
-KNOWN = EVERYBODY - {"anonymous", *SHUT_OUT}
+KNOWN = EVERYBODY - {"anonymous", *SHUT_OUT, *PROVIDERS}
 PASSWORDS = KNOWN - SCOPES.keys()
 SITE = frozenset({"site administrator"})
 OWNERS = SITE | {"owner"}
@@ -42,7 +44,8 @@ class Rule(NamedTuple):
     users who have, and the owner's personal access tokens.
 
     `public` are those who are let in where the repository is public. `seers` are those who may know of a private one:
-    for the others who have a name it does not exist. With `is_key_elsewhere` no bearer token is looked at: whoever asks
+    for the others who have a name it does not exist. `providers` are those identity providers who are let in by their
+    SCIM token, which is no token for anything else. With `is_key_elsewhere` no bearer token is looked at: whoever asks
     gets the same.
     """
 
@@ -53,14 +56,15 @@ class Rule(NamedTuple):
     tokens: int = 403
     public: frozenset[str] | None = None
     seers: frozenset[str] | None = None
+    providers: frozenset[str] = frozenset()
     is_key_elsewhere: bool = False
 
     def denied(self, who: str, *, is_private: bool) -> int | None:
         """The status that keeps somebody out; none for who is let in."""
-        if self.is_key_elsewhere:
+        if self.is_key_elsewhere or who in self.providers:
             return None
-        if who in SHUT_OUT:
-            return 401
+        if who in (*SHUT_OUT, *PROVIDERS):
+            return 404 if self.providers and who in PROVIDERS else 401
         if who in (self.allowed if is_private or self.public is None else self.public):
             return None
         if who == "anonymous":
@@ -95,6 +99,8 @@ DELETE = challenging(DELETERS)
 SIGNED_IN = challenging(KNOWN)
 NEVER = challenging(frozenset())
 WITHOUT_BEARER = challenging(frozenset({"anonymous"}))
+PROVISION = challenging(frozenset())._replace(providers=frozenset(PROVIDERS))
+PROVISION_OWN = challenging(frozenset())._replace(providers=frozenset(PROVIDERS[:1]))
 
 
 # What a request needs to be there, made for it: values for its path and its body
@@ -229,6 +235,42 @@ def an_upload(place: Place, caller: Caller) -> dict[str, str]:
     return {"upload": location.rpartition("/")[2], "content_digest": digest_of(b"content")}
 
 
+def a_scim_token(place: Place, caller: Caller) -> dict[str, str]:
+    place.give_scim_token()
+    return {}
+
+
+def no_scim_token(place: Place, caller: Caller) -> dict[str, str]:
+    place.take_scim_token()
+    return {}
+
+
+def a_scim_resource(place: Place, path: str, **fields: Any) -> dict[str, str]:
+    place.give_scim_token()
+    headers = {"authorization": f"Bearer {place.scim_secret}"}
+    made = httpx.post(f"{place.home.url}{SCIM_ROOT}{path}", json=fields, headers=headers)
+    assert made.status_code == 201, made.text
+    return {"id": made.json()["id"]}
+
+
+def a_scim_user(place: Place, caller: Caller) -> dict[str, str]:
+    return a_scim_resource(place, "/Users", schemas=[USER], userName=unique("scim-user"))
+
+
+def a_scim_group(place: Place, caller: Caller) -> dict[str, str]:
+    return a_scim_resource(place, "/Groups", schemas=[GROUP], displayName=unique("Group"))
+
+
+def a_resource_type(place: Place, caller: Caller) -> dict[str, str]:
+    place.give_scim_token()
+    return {"name": "User"}
+
+
+def a_schema(place: Place, caller: Caller) -> dict[str, str]:
+    place.give_scim_token()
+    return {"id": USER}
+
+
 Fresh = Callable[[Place, Caller], dict[str, str]]
 
 
@@ -339,6 +381,10 @@ HUB = [
     Row("PUT", "/v2/orgs/{name}/settings/registry-access-management", MANAGE, body=ACCESS),
     Row("GET", "/v2/orgs/{name}/settings/policies", MANAGE),
     Row("PATCH", "/v2/orgs/{name}/settings/policies", MANAGE, body={"insights": True}),
+    Row("GET", "/v2/orgs/{name}/scim/token", MANAGE, fresh=a_scim_token),
+    Row("POST", "/v2/orgs/{name}/scim/token", MANAGE, 201, fresh=no_scim_token),
+    Row("POST", "/v2/orgs/{name}/scim/token/rotate", MANAGE, fresh=a_scim_token),
+    Row("DELETE", "/v2/orgs/{name}/scim/token", MANAGE, 204, fresh=a_scim_token),
     Row("GET", "/v2/orgs/{name}/domains", MANAGE),
     Row("POST", "/v2/orgs/{name}/domains", MANAGE, 201, body={"domain": "new.example"}),
     Row("DELETE", "/v2/orgs/{name}/domains/{domain}", MANAGE, 204, fresh=a_domain),
@@ -506,9 +552,40 @@ ACCOUNT_PAGES = [
     ),
 ]
 
+OPERATIONS = {"schemas": [PATCH_OP], "Operations": [{"op": "replace", "path": "displayName", "value": "{new}"}]}
+SEARCH: dict[str, Any] = {"schemas": [SEARCH_REQUEST]}
+NEW_USER = {"schemas": [USER], "userName": "{new}"}
+NEW_GROUP = {"schemas": [GROUP], "displayName": "{new}"}
+
+# Whoever is not an identity provider is nobody here; a provider finds its own organization's resources alone.
+SCIM = [
+    Row("GET", f"{SCIM_ROOT}/ServiceProviderConfig", PROVISION, fresh=a_scim_token),
+    Row("GET", f"{SCIM_ROOT}/ResourceTypes", PROVISION, fresh=a_scim_token),
+    Row("GET", f"{SCIM_ROOT}/ResourceTypes/{{name}}", PROVISION, fresh=a_resource_type),
+    Row("GET", f"{SCIM_ROOT}/Schemas", PROVISION, fresh=a_scim_token),
+    Row("GET", f"{SCIM_ROOT}/Schemas/{{id}}", PROVISION, fresh=a_schema),
+    Row("POST", f"{SCIM_ROOT}/.search", PROVISION, body=SEARCH, fresh=a_scim_token),
+    *(
+        row
+        for path, new, fresh in (
+            (f"{SCIM_ROOT}/Users", NEW_USER, a_scim_user),
+            (f"{SCIM_ROOT}/Groups", NEW_GROUP, a_scim_group),
+        )
+        for row in (
+            Row("GET", path, PROVISION, fresh=a_scim_token),
+            Row("POST", path, PROVISION, 201, body=new, fresh=a_scim_token),
+            Row("POST", f"{path}/.search", PROVISION, body=SEARCH, fresh=a_scim_token),
+            Row("GET", f"{path}/{{id}}", PROVISION_OWN, fresh=fresh),
+            Row("PUT", f"{path}/{{id}}", PROVISION_OWN, body=new, fresh=fresh),
+            Row("PATCH", f"{path}/{{id}}", PROVISION_OWN, body=OPERATIONS, fresh=fresh),
+            Row("DELETE", f"{path}/{{id}}", PROVISION_OWN, 204, fresh=fresh),
+        )
+    ),
+]
+
 HEALTH = [Row(method, path, OPEN) for path in app.OWN_PATHS for method in ("GET", "HEAD")]
 
-MATRIX = [*HUB, *REGISTRY, *WEB, *ACCOUNT_PAGES, *HEALTH]
+MATRIX = [*HUB, *SCIM, *REGISTRY, *WEB, *ACCOUNT_PAGES, *HEALTH]
 
 
 def routes_of_the_code(home: Home) -> Iterator[tuple[str, str]]:
@@ -588,7 +665,7 @@ ORGANIZATIONS = ("name", "org_name", "account", "namespace")
 
 
 def names_organization(row: Row) -> bool:
-    return any(f"{{{key}}}" in f"{row.path} {row.body}" for key in ORGANIZATIONS) and not row.note
+    return any(f"{{{key}}}" in f"{row.path} {row.body}" for key in ORGANIZATIONS) and not (row.note or row in SCIM)
 
 
 @pytest.mark.parametrize("row", [row for row in MATRIX if names_organization(row)], ids=str)
@@ -604,13 +681,16 @@ def test_an_unknown_organization_is_not_found(scene: Scene, row: Row) -> None:
 # Two ids in one path: the child has to be the parent's.
 
 PARENTS = {*ORGANIZATIONS, "repository", "repo"}
-CHILDREN = ("group_id", "group_name", "username", "domain", "tag", "reference", "digest", "upload", "uuid", "invite_id")
+CHILDREN = (
+    *("group_id", "group_name", "username", "domain", "tag", "reference", "digest", "upload", "uuid", "invite_id"),
+    "id",
+)
 
 # Links, mails and users have no parent, and an empty list of referrers does not tell whether there is a manifest.
 NO_CHILDREN = {"link_id", "mail_id", "subject", "user"}
 
-# What a path may name although its parent has it not: a tag that is new.
-NAMES_SOMETHING_NEW = [("PUT", REGISTRY_PATHS["manifests"])]
+# What a path may name although its parent has it not: a tag that is new, a schema that all have.
+NAMES_NO_CHILD = [("PUT", REGISTRY_PATHS["manifests"]), ("GET", f"{SCIM_ROOT}/Schemas/{{id}}")]
 
 
 def test_every_id_in_a_path_is_known_as_a_parent_or_as_a_child() -> None:
@@ -620,7 +700,7 @@ def test_every_id_in_a_path_is_known_as_a_parent_or_as_a_child() -> None:
 
 def foreign_children() -> Iterator[tuple[Row, str]]:
     for row in MATRIX:
-        if row.route not in NAMES_SOMETHING_NEW:
+        if row.route not in NAMES_NO_CHILD:
             yield from ((row, child) for child in CHILDREN if f"{{{child}}}" in row.path)
 
 
@@ -630,6 +710,8 @@ def test_a_foreign_child_is_not_found(scene: Scene, row: Row, child: str) -> Non
     asking = scene.there.caller
     if row.rule is RUN_SITE:
         asking = scene.callers["site administrator"]
+    if row in SCIM:
+        asking = scene.callers["identity provider elsewhere"]
     foreign = values_for(row, scene.here, scene.here.caller)
     values = {**values_for(row, scene.there, scene.there.caller), child: foreign[child]}
     before = scene.snapshot()
@@ -638,20 +720,20 @@ def test_a_foreign_child_is_not_found(scene: Scene, row: Row, child: str) -> Non
     assert scene.snapshot() == before
 
 
-HUB_SLASHES = [row for row in HUB if row.path not in ("/openapi.json", "/reference")]
+SLASHES = [row for row in [*HUB, *SCIM] if row.path not in ("/openapi.json", "/reference")]
 
 
-@pytest.mark.parametrize("row", HUB_SLASHES, ids=str)
+@pytest.mark.parametrize("row", SLASHES, ids=str)
 def test_a_slash_at_the_end_of_a_path_lets_in_nobody_else(scene: Scene, row: Row) -> None:
     values = values_for(row, scene.here, scene.here.caller)
-    for who in ("anonymous", "stranger", "member", "token: admin", *SHUT_OUT):
+    for who in ("anonymous", "stranger", "member", "token: admin", *SHUT_OUT, *PROVIDERS):
         status = row.rule.denied(who, is_private=scene.is_private)
         if status is not None:
             answer = ask(row._replace(path=f"{row.path}/"), scene.callers[who], values)
             assert (who, told(answer)) == (who, str(status))
 
 
-NEEDS_BEARER = [row for row in HUB if row.body is not None and not row.rule.is_key_elsewhere]
+NEEDS_BEARER = [row for row in [*HUB, *SCIM] if row.body is not None and not row.rule.is_key_elsewhere]
 
 
 @pytest.mark.parametrize("row", NEEDS_BEARER, ids=str)

@@ -70,7 +70,7 @@ async def create_token(
     Raises:
         FieldInvalid: label, scopes or expires_at cannot be so; or there are too many tokens.
         PlanLimitReached
-        NotAuthenticated, TokenNotAllowed: see `own_account`.
+        NotAuthenticated, TokenNotAllowed: see `own_account`; also where the account has been shut a moment ago.
     """
     account_id = own_account(actor)
     _check(label=label, scopes=scopes)
@@ -80,8 +80,11 @@ async def create_token(
             {"token_label": [f"An account has at most {TOKENS_LIMIT} access tokens; delete some first."]},
             "too many access tokens",
         )
+    # A session may be remembered a moment longer than its account is active: a token that is made then, or between
+    # the statements that shut the account, would be there when it is opened again.
+    await tx.lock("account", account_id)
     account = await account_rows.get_by_uuid(tx, actor.account_uuid)
-    if account is None:
+    if account is None or not account.is_active:
         raise NotAuthenticated
     await check_access_tokens(tx, plans, account)
     secret = PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(SECRET_LENGTH))

@@ -2,7 +2,7 @@
 
 import re
 
-from homeport.core import audit, mails, passwords
+from homeport.core import audit, directory, mails, passwords
 from homeport.core.access import Actor
 from homeport.core.audit import AuditAction
 from homeport.errors import AccountChangeRefused, AccountExists, AccountUnknown, FieldInvalid
@@ -86,12 +86,17 @@ async def list_users(tx: Transaction, *, after: str = "", limit: int = 1000) -> 
 
 
 async def set_active(tx: Transaction, *, actor: Actor, name: str, is_active: bool) -> Account:
-    """Shut a user out, or let one in again; what was issued before ends either way, and stays ended.
+    """Shut a user out, or let one in again; what was issued before ends either way, and stays ended. Whom the site has
+    shut no identity provider lets in.
 
     Raises:
         AccountUnknown
     """
+    account = await access_user(tx, name)
+    await tx.lock("account", account.id)
     await change_active(tx, actor=actor, account=await access_user(tx, name), is_active=is_active)
+    if not is_active:
+        await directory.shut_by_site(tx, account_id=account.id)
     return await access_user(tx, name)
 
 

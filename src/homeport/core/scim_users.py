@@ -17,6 +17,7 @@ import msgspec
 from homeport.core import accounts, audit, directory, invites, members
 from homeport.core.accounts import FULL_NAME_LENGTH_LIMIT
 from homeport.core.audit import AuditAction, Event
+from homeport.core.invites import InviteeStatus
 from homeport.core.mails import folded as folded_address
 from homeport.core.plans import check_members
 from homeport.core.scim_groups import put_team
@@ -184,6 +185,9 @@ async def create(tx: Transaction, *, provider: Provider, wanted: Wanted) -> Show
     if await rows.has_user_name(tx, organization_id=organization.id, user_name=wanted.user_name, other_than=0):
         raise ScimUserExists(wanted.user_name)
     account = await _account_with(tx, wanted.address)
+    if account is not None:
+        await tx.lock("account", account.id)
+        account = await account_rows.get_by_id(tx, account.id)
     if account is None:
         account = await _make_account(tx, provider, wanted)
     else:
@@ -226,7 +230,7 @@ async def _claim(tx: Transaction, provider: Provider, account: Account, wanted: 
     """Have the organization speak for an account that there is.
 
     Raises:
-        ScimUserExists: nobody but its owner may.
+        ScimUserExists: nobody but its owner may, or they are not to be let in anyway.
         InvitedInstead: its owner is asked.
     """
     organization = provider.organization
@@ -234,11 +238,10 @@ async def _claim(tx: Transaction, provider: Provider, account: Account, wanted: 
     if present is not None or account.is_site_admin or account.kind is not AccountKind.USER:
         raise ScimUserExists(wanted.user_name)
     if account.managing_organization_id == organization.id:
-        if not account.is_active:
-            await accounts.change_active(tx, actor=provider.actor, account=account, is_active=True)
+        await accounts.change_active(tx, actor=provider.actor, account=account, is_active=True)
     elif await _is_claimable(tx, provider, account):
         await account_rows.set_managing_organization(tx, account.id, organization.id)
-    elif account.is_active:
+    elif account.is_active and wanted.is_active:
         await _invite(tx, provider, account.email or account.name, wanted)
     else:
         raise ScimUserExists(wanted.user_name)
@@ -259,19 +262,27 @@ async def _is_own_address(tx: Transaction, provider: Provider, address: str) -> 
 
 
 async def _invite(tx: Transaction, provider: Provider, invitee: str, wanted: Wanted) -> None:
-    """Ask somebody to join. Asking twice sends no second mail. Raises InvitedInstead."""
-    await invites.invite(
+    """Ask somebody to join. Asking twice sends no second mail.
+
+    Raises:
+        InvitedInstead
+        FieldInvalid, PlanLimitReached, TeamExists: as `_ordered_team`.
+        ScimUserExists: they have had so many mails lately that they are not asked now.
+    """
+    outcome = await invites.invite(
         tx,
         actor=provider.actor,
         organization=provider.organization,
         # The organization itself invites: whoever made its token may be gone.
         inviter_id=provider.organization.id,
         inviter=provider.organization.name,
-        team=await put_team(tx, provider=provider, display_name=wanted.team or FIRST_TEAM),
+        team=await _ordered_team(tx, provider, wanted.team or FIRST_TEAM),
         role=wanted.role or OrganizationRole.MEMBER,
         invitee=invitee,
         letter=provider.letter,
     )
+    if outcome.status not in (InviteeStatus.INVITED, InviteeStatus.ALREADY_INVITED):
+        raise ScimUserExists(wanted.user_name)
     raise InvitedInstead(wanted.user_name)
 
 
@@ -308,11 +319,22 @@ def _is_name(text: str) -> bool:
         return False
 
 
-async def _join_team(tx: Transaction, provider: Provider, user: ScimUser, name: str) -> Team:
-    """Put a user into a team, which is made if there is none of that name."""
+async def _ordered_team(tx: Transaction, provider: Provider, name: str) -> Team:
+    """The team of a name, which is made if there is none.
+
+    Raises:
+        FieldInvalid: it is the owners team.
+        PlanLimitReached, TeamExists
+    """
     team = await put_team(tx, provider=provider, display_name=name)
     if team.name == OWNERS_TEAM:
         raise FieldInvalid({"dockerTeam": ["Owners are made by dockerRole."]}, "dockerTeam: owners")
+    return team
+
+
+async def _join_team(tx: Transaction, provider: Provider, user: ScimUser, name: str) -> Team:
+    """Put a user into a team, which is made if there is none of that name."""
+    team = await _ordered_team(tx, provider, name)
     if await team_rows.add_member(tx, team_id=team.id, account_id=user.account_id):
         await audit.record(
             tx,
@@ -342,13 +364,16 @@ async def replace(tx: Transaction, *, provider: Provider, uuid: str, wanted: Wan
     """
     _check(wanted)
     user = await _access(tx, provider, uuid)
+    if wanted.is_active and user.role is None:
+        # Before anything is changed: what the transaction keeps is the invite alone.
+        await _invite_again(tx, provider, user, wanted)
     if wanted.user_name != user.user_name:
         await _rename(tx, provider, user, wanted.user_name)
     team = await _carry_out(tx, provider, user, wanted)
     await _change_texts(tx, provider, user, wanted, team)
     if wanted.is_active and not user.is_in:
-        await _let_in(tx, provider, user, wanted)
-    elif not wanted.is_active and _may_do_something(user):
+        await _let_in(tx, provider, user)
+    elif not wanted.is_active and user.is_in:
         await _shut_out(tx, provider, user)
     return await get(tx, provider=provider, uuid=uuid)
 
@@ -361,9 +386,7 @@ async def delete(tx: Transaction, *, provider: Provider, uuid: str) -> None:
         LastOwner: nobody would be left to own the organization.
     """
     user = await _access(tx, provider, uuid)
-    if user.is_managed and not user.is_account_active and not user.is_shut_out:
-        # The site has shut it: it must not come back by being made anew.
-        await account_rows.set_managing_organization(tx, user.account_id, None)
+    await members.check_dispensable(tx, provider.organization, user.account_id)
     if _may_do_something(user):
         await _shut_out(tx, provider, user)
     if user.is_managed and user.role is not None:
@@ -421,9 +444,9 @@ async def _change_texts(tx: Transaction, provider: Provider, user: ScimUser, wan
     ]
     if _emails_of(wanted, user) != emails:
         changed.append("emails")
-    if wanted.role is not user.ordered_role:
+    if user.role is not None and wanted.role is not user.ordered_role:
         changed.append("role")
-    if wanted.team != user.ordered_team:
+    if user.role is not None and folded(wanted.team or "") != folded(user.ordered_team or ""):
         changed.append("team")
     if not changed:
         return
@@ -431,9 +454,14 @@ async def _change_texts(tx: Transaction, provider: Provider, user: ScimUser, wan
     if user.is_managed and {"given_name", "family_name"} & set(changed):
         await account_rows.set_full_name(tx, user.account_id, wanted.full_name)
     if user.is_managed and user.email is None and wanted.address:
-        # Nobody has ever signed in under it: it has had no address that a password could be set by.
-        await account_rows.set_email(tx, user.account_id, wanted.address)
+        await _give_address(tx, provider, user, wanted.address)
     await _record(tx, provider, AuditAction.SCIM_USER_UPDATE, user, fields=",".join(changed))
+
+
+async def _give_address(tx: Transaction, provider: Provider, user: ScimUser, address: str) -> None:
+    """Give an account without an address one that is the organization's: as `_rename`, since invites go by address."""
+    if await _is_own_address(tx, provider, address):
+        await account_rows.set_email(tx, user.account_id, address)
 
 
 async def _write(tx: Transaction, provider: Provider, user: ScimUser, wanted: Wanted, team: Team | None) -> None:
@@ -468,6 +496,7 @@ async def _shut_out(tx: Transaction, provider: Provider, user: ScimUser) -> None
     """End all that a user can do: here if the account is managed, else in the organization. What ends stays ended."""
     organization_id = provider.organization.id
     await members.check_dispensable(tx, provider.organization, user.account_id)
+    await tx.lock("account", user.account_id)
     account = await account_rows.get(tx, user.account_name)
     assert account is not None
     if user.is_managed:
@@ -485,14 +514,22 @@ async def _shut_out(tx: Transaction, provider: Provider, user: ScimUser) -> None
     await _record(tx, provider, AuditAction.SCIM_USER_DEACTIVATE, user, user_name=user.user_name)
 
 
-async def _let_in(tx: Transaction, provider: Provider, user: ScimUser, wanted: Wanted) -> None:
-    """Let a user in again, whom the provider has shut out."""
-    if user.role is None:
-        await _invite(tx, provider, user.email or user.account_name, wanted)
-    if not user.is_managed or not user.is_shut_out:
+async def _invite_again(tx: Transaction, provider: Provider, user: ScimUser, wanted: Wanted) -> None:
+    """Ask somebody whose membership has ended to come back. Raises: InvitedInstead, AccountShut."""
+    if not user.is_account_active:
         raise AccountShut(user.user_name)
+    await _invite(tx, provider, user.email or user.account_name, wanted)
+
+
+async def _let_in(tx: Transaction, provider: Provider, user: ScimUser) -> None:
+    """Let a user in again, whom the provider has shut out."""
+    await tx.lock("account", user.account_id)
+    present = await rows.get_of_account(tx, organization_id=provider.organization.id, account_id=user.account_id)
     account = await account_rows.get(tx, user.account_name)
     assert account is not None
+    # Looked at under the lock: the site may have shut it a moment ago.
+    if present is None or not present.is_managed or not present.is_shut_out:
+        raise AccountShut(user.user_name)
     await accounts.change_active(tx, actor=provider.actor, account=account, is_active=True)
     await _record(tx, provider, AuditAction.SCIM_USER_ACTIVATE, user, user_name=user.user_name)
 

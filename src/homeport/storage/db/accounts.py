@@ -168,6 +168,19 @@ async def set_managing_organization(tx: Transaction, account_id: int, organizati
     )
 
 
+async def release_absent(tx: Transaction, account_id: int) -> None:
+    """Have nobody manage an account that is not in the directory of the organization that does."""
+    await tx.run(
+        """
+        update accounts set managing_organization_id = null where id = :id and not exists (
+            select 1 from scim_users s
+            where s.account_id = accounts.id and s.organization_id = accounts.managing_organization_id
+        )
+        """,
+        id=account_id,
+    )
+
+
 async def set_full_name(tx: Transaction, account_id: int, full_name: str) -> None:
     await tx.run("update accounts set full_name = :full_name where id = :id", id=account_id, full_name=full_name)
 

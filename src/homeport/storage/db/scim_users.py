@@ -21,8 +21,10 @@ _TEAMS = """team_members m join teams t on t.id = m.team_id
 _EMAILS = "scim_emails e where e.organization_id = s.organization_id and e.account_id = s.account_id"
 _IS_IN = f"(a.is_active and {_MEMBER} is not null)"
 
-# Changes when the row does, when the account is let in or shut out, and with the teams that the user is in.
-_VERSION = f"""cast(s.updated_at as text) || '.' || case when {_IS_IN} then '1' else '0' end || '.' || (
+# Changes when the row does, when the account is let in or shut out, with the role, and with the teams that the user is
+# in.
+_VERSION = f"""cast(s.updated_at as text) || '.' || case when {_IS_IN} then '1' else '0' end || '.'
+    || coalesce({_ROLE}, '') || '.' || (
     select cast(count(*) as text) || '.' || cast(coalesce(max(m.created_at), 0) as text) || '.'
         || cast(coalesce(max(t.updated_at), 0) as text) from {_TEAMS})"""
 
