@@ -132,9 +132,7 @@ def check_email(email: str) -> None:
 
 
 async def change_email(tx: Transaction, *, actor: Actor, account: Account, email: str) -> None:
-    """Give a user another e-mail address: the one place where that happens but for what identity providers do.
-
-    Links that were mailed to the former one end, and it is sent a note.
+    """Give a user another e-mail address, and the former one a note.
 
     Raises:
         FieldInvalid: it is no address.
@@ -145,13 +143,23 @@ async def change_email(tx: Transaction, *, actor: Actor, account: Account, email
     check_unmanaged(account)
     if email == account.email:
         return
+    await put_email(tx, account=account, email=email)
+    await audit.record(tx, actor, AuditAction.USER_EMAIL_CHANGE, account_id=account.id, name=account.name, email=email)
+    if account.email:
+        await mails.post(tx, [NewMail(account.email, *_changed(account, "e-mail address"))])
+
+
+async def put_email(tx: Transaction, *, account: Account, email: str) -> None:
+    """The one place where an address changes, whoever has it changed. Links that were mailed to the former one end.
+
+    Raises:
+        AccountExists: it is another account's.
+    """
     await _lock_email(tx, email)
     if not await rows.set_email(tx, account.id, email):
         raise AccountExists(f"the address {email}")
     await confirmations.delete_of(tx, account.id)
-    await audit.record(tx, actor, AuditAction.USER_EMAIL_CHANGE, account_id=account.id, name=account.name, email=email)
-    if account.email:
-        await mails.post(tx, [NewMail(account.email, *_changed(account, "e-mail address"))])
+    await directory.follow_email(tx, account=account, email=email)
 
 
 def check_unmanaged(account: Account) -> None:

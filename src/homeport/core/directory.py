@@ -34,6 +34,13 @@ async def _free_name(tx: Transaction, organization_id: int, account: Account) ->
     return account.uuid
 
 
+async def follow_email(tx: Transaction, *, account: Account, email: str) -> None:
+    """Have users who are known by an account's address be known by the one that it has now."""
+    if account.email:
+        await rows.rename(tx, account_id=account.id, former=account.email, user_name=email)
+        await rows.replace_email(tx, account_id=account.id, former=account.email, email=email)
+
+
 async def leave(tx: Transaction, *, organization_id: int, account_id: int) -> None:
     """Forget a member who has left. Whom the site has shut must not come back by being made anew: the organization does
     not manage that account any more.

@@ -8,6 +8,7 @@ Whoever is known here and cannot be claimed is invited, and appears once they ha
 members of other organizations alone are out of a provider's reach. Callers hold the organization's lock.
 """
 
+import contextlib
 import re
 import secrets
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from homeport.core.plans import check_members
 from homeport.core.scim_groups import put_team
 from homeport.core.scim_tokens import Provider
 from homeport.errors import (
+    AccountExists,
     AccountNameInvalid,
     AccountShut,
     FieldInvalid,
@@ -415,8 +417,7 @@ async def _rename(tx: Transaction, provider: Provider, user: ScimUser, user_name
     # Invites go by address: one that nobody has verified must not become an account's.
     if not await _is_own_address(tx, provider, user_name):
         raise UserNameImmutable(user.user_name, "the new address is in no verified domain of the organization")
-    if not await account_rows.set_email(tx, user.account_id, user_name):
-        raise ScimUserExists(user_name)
+    await _put_email(tx, user, user_name)
 
 
 async def _carry_out(tx: Transaction, provider: Provider, user: ScimUser, wanted: Wanted) -> Team | None:
@@ -461,7 +462,14 @@ async def _change_texts(tx: Transaction, provider: Provider, user: ScimUser, wan
 async def _give_address(tx: Transaction, provider: Provider, user: ScimUser, address: str) -> None:
     """Give an account without an address one that is the organization's: as `_rename`, since invites go by address."""
     if await _is_own_address(tx, provider, address):
-        await account_rows.set_email(tx, user.account_id, address)
+        with contextlib.suppress(AccountExists):
+            await _put_email(tx, user, address)
+
+
+async def _put_email(tx: Transaction, user: ScimUser, email: str) -> None:
+    account = await account_rows.get_by_id(tx, user.account_id)
+    assert account is not None
+    await accounts.put_email(tx, account=account, email=email)
 
 
 async def _write(tx: Transaction, provider: Provider, user: ScimUser, wanted: Wanted, team: Team | None) -> None:

@@ -10,6 +10,7 @@ from tests.api.hub.logins import enforce_sso, events
 from tests.home import PASSWORD, Home, User, unique
 from tests.inviting import Inviting, mails_to, run, value
 from tests.mailing import AccountLink, age_links, last_account_link, settled_mails
+from tests.scim import IdentityProvider
 from tests.web.test_invite_pages import checked, opened, post
 
 EMAIL = "/v2/user/email"
@@ -230,3 +231,40 @@ def test_of_an_account_that_an_identity_provider_manages_only_the_password_is_it
     assert client.patch("/v2/user/", json={"company": "Acme", "full_name": ""}).status_code == 200
     body = {"password": PASSWORD, "new_password": "another long enough password"}
     assert client.post("/v2/user/password", json=body).status_code == 200
+
+
+def test_identity_providers_see_the_new_address(home: Home) -> None:
+    provider, user, email = IdentityProvider.of(home), home.user(), an_address()
+    home.member(provider.organization, user, OrganizationRole.MEMBER)
+    (before,) = provider.get("/Users", filter=f'userName eq "{address_of(user)}"').json()["Resources"]
+    page = opened(home, asked(home, user, email).url)
+    assert post(home, page, "confirm", password=PASSWORD).status_code == 200
+    after = provider.get(f"/Users/{before['id']}").json()
+    assert (after["userName"], [found["value"] for found in after["emails"]]) == (email, [email])
+    assert after["meta"]["version"] != before["meta"]["version"]
+    assert provider.get("/Users", filter=f'userName eq "{email}"').json()["totalResults"] == 1
+
+
+def test_a_user_name_that_somebody_has_stays_theirs(home: Home) -> None:
+    provider, user, email = IdentityProvider.of(home), home.user(), an_address()
+    home.member(provider.organization, user, OrganizationRole.MEMBER)
+    taken = provider.user(email)
+    run(home, "update accounts set email = null where uuid = :uuid", uuid=taken["id"])
+    page = opened(home, asked(home, user, email).url)
+    assert post(home, page, "confirm", password=PASSWORD).status_code == 200
+    (found,) = provider.get("/Users", filter=f'userName eq "{email}"').json()["Resources"]
+    assert found["id"] == taken["id"]
+
+
+def test_an_address_that_a_provider_changes_voids_links_that_went_to_the_old_one(home: Home) -> None:
+    provider, domain = IdentityProvider.of(home), f"{unique('d')}.example.com"
+    home.hub(provider.owner).post(f"/v2/orgs/{provider.organization}/domains", json={"domain": domain})
+    home.hub(home.admin).post(f"/v2/orgs/{provider.organization}/domains/{domain}/verify")
+    former, email = f"former@{domain}", f"present@{domain}"
+    made = provider.user(former)
+    assert home.anonymous.post("/v2/users/password-reset", json={"identifier": former}).status_code == 202
+    link = last_account_link(home, former)
+    assert home.anonymous.get(link.url).status_code == 200
+    renamed = provider.patch(f"/Users/{made['id']}", {"op": "replace", "path": "userName", "value": email})
+    assert (renamed.status_code, renamed.json()["userName"]) == (200, email)
+    assert home.anonymous.get(link.url).status_code in (404, 410)

@@ -15,6 +15,7 @@ from scim2_models.exceptions import (
 )
 
 from homeport.errors import (
+    AccountExists,
     Conflict,
     Denied,
     FieldInvalid,
@@ -51,6 +52,7 @@ SCIM_ERRORS: Mapping[type[HomeportError], type[SCIMException]] = {
     FieldInvalid: InvalidValueException,
     Invalid: InvalidValueException,
     Unknown: NotFoundException,
+    AccountExists: UniquenessException,
     ScimUserExists: UniquenessException,
     ScimGroupExists: UniquenessException,
     TeamExists: UniquenessException,

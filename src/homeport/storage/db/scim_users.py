@@ -162,6 +162,37 @@ async def forget_shut_out(tx: Transaction, *, account_id: int) -> None:
     )
 
 
+async def rename(tx: Transaction, *, account_id: int, former: str, user_name: str) -> None:
+    """Give an account another user name in all organizations that know it by a former one, and nobody by this one."""
+    await tx.run(
+        """
+        update scim_users set user_name = :user_name, user_name_key = :user_name_key, updated_at = :now
+        where account_id = :account_id and user_name_key = :former_key and not exists (
+            select 1 from scim_users other where other.organization_id = scim_users.organization_id
+                and other.user_name_key = :user_name_key and other.account_id <> scim_users.account_id
+        )
+        """,
+        account_id=account_id,
+        former_key=folded(former),
+        now=utcnow(),
+        **_with_key("user_name", user_name),
+    )
+
+
+async def replace_email(tx: Transaction, *, account_id: int, former: str, email: str) -> None:
+    """Put an address in the place of a former one in what all organizations know of an account."""
+    await tx.run(
+        """
+        update scim_emails set value = :value, value_key = :value_key, display = :value, display_key = :value_key
+        where account_id = :account_id and value_key = :former_key
+            and organization_id in (select organization_id from scim_users where account_id = :account_id)
+        """,
+        account_id=account_id,
+        former_key=folded(former),
+        **_with_key("value", email),
+    )
+
+
 async def delete_emails(tx: Transaction, *, organization_id: int, account_id: int) -> None:
     await tx.run(
         "delete from scim_emails where organization_id = :organization_id and account_id = :account_id",
