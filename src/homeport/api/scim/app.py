@@ -102,7 +102,7 @@ class Scim:
 
     async def _answer(self, request: Request, provider: Provider) -> ScimResponse:
         if b"%2f" in request.scope.get("raw_path", b"").lower() or not _is_here(request.path):
-            raise NotFoundException(detail=f"No SCIM endpoint at {request.path!r}: not found")
+            raise NotFoundException(detail=f"No SCIM endpoint at {request.path!r}")
         method = "GET" if request.method == "HEAD" else request.method
         is_read = request.method in _READS or request.path.rstrip("/").endswith("/.search")
         root = base_url(self._services.settings, request.scope) + SCIM_ROOT
