@@ -15,7 +15,7 @@ from scim2_tester.utils import Status
 from tests.home import Home
 from tests.scim import IdentityProvider
 
-SCIM_SANITY = Path(sys.executable).with_name("scim-sanity")
+SCIM_SANITY = str(Path(sys.executable).with_name("scim-sanity"))
 
 # Drafts that are no part of SCIM 2.0, and that the service does not announce.
 SKIPPED = {
