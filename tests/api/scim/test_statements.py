@@ -195,6 +195,13 @@ def test_adding_a_member_takes_as_many_statements(places: tuple[Place, Place]) -
     ]
 
 
+def test_adding_to_a_group_of_everybody_takes_as_many_statements(places: tuple[Place, Place]) -> None:
+    few, many = counts(
+        places, lambda place: count(place, "PATCH", f"/Groups/{place.company}?attributes=id", _member(place, 5))
+    )
+    assert 0 < few == many
+
+
 def test_making_and_deleting_a_user_takes_as_many_statements(places: tuple[Place, Place]) -> None:
     few, many = counts(
         places,

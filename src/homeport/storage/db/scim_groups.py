@@ -137,19 +137,30 @@ async def list_page(
     )
 
 
+_SELECT_MEMBERS = """
+    select m.team_id, m.account_id, a.uuid, a.name
+    from team_members m join teams t on t.id = m.team_id
+    join scim_users u on u.account_id = m.account_id and u.organization_id = t.organization_id
+    join accounts a on a.id = m.account_id
+    """
+
+
 async def list_members(tx: Transaction, *, team_ids: Sequence[int]) -> list[ScimGroupMember]:
     """The members of some teams, each one's by name."""
     return await tx.many(
         ScimGroupMember,
-        """
-        select m.team_id, m.account_id, a.uuid, a.name
-        from team_members m join teams t on t.id = m.team_id
-        join scim_users u on u.account_id = m.account_id and u.organization_id = t.organization_id
-        join accounts a on a.id = m.account_id
-        where m.team_id in (:team_ids...bigint)
-        order by m.team_id, m.account_name
-        """,
+        f"{_SELECT_MEMBERS} where m.team_id in (:team_ids...bigint) order by m.team_id, m.account_name",
         team_ids=list(team_ids),
+    )
+
+
+async def list_members_among(tx: Transaction, *, team_id: int, uuids: Sequence[str]) -> list[ScimGroupMember]:
+    """Which of some users are members of a team, by name."""
+    return await tx.many(
+        ScimGroupMember,
+        f"{_SELECT_MEMBERS} where m.team_id = :team_id and a.uuid in (:uuids...text) order by m.account_name",
+        team_id=team_id,
+        uuids=list(uuids),
     )
 
 
