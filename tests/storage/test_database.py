@@ -12,7 +12,7 @@ import pytest
 from homeport.cli.serve import set_up
 from homeport.errors import DatabaseUnavailable, ValueUnstorable
 from homeport.settings import Settings
-from homeport.storage.db.database import Database, Transaction, from_microseconds, to_microseconds
+from homeport.storage.db.database import CACHE_LIMIT, Database, Transaction, from_microseconds, to_microseconds
 from homeport.storage.db.engine import open_database
 from homeport.storage.db.migrate import HEAD, is_current, migrate
 from tests.home import settings_of
@@ -285,6 +285,24 @@ def test_of_two_that_wait_for_each_other_one_is_told_to_come_again(
     outcomes = asyncio.run(run())
     assert outcomes.count(None) == 1
     assert sum(isinstance(outcome, DatabaseUnavailable) for outcome in outcomes) == 1
+
+
+class Single(msgspec.Struct, frozen=True):
+    number: int
+
+
+def test_statements_without_end_are_not_remembered_without_end(empty_settings: Settings) -> None:
+    """Each filter of an identity provider may be a statement of its own."""
+
+    async def run() -> list[int]:
+        async with opened(empty_settings) as db:
+            async with db.read() as tx:
+                for number in range(CACHE_LIMIT + 10):
+                    assert await tx.one(Single, f"select {number} as number") == Single(number)
+            return [len(held) for held in vars(db).values() if isinstance(held, dict)]
+
+    sizes = asyncio.run(run())
+    assert 0 < max(sizes) <= CACHE_LIMIT
 
 
 def test_a_database_that_is_away_is_told_so(tmp_path: Path) -> None:

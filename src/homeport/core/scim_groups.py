@@ -54,14 +54,14 @@ class Found(msgspec.Struct, frozen=True):
     groups: Sequence[ShownGroup]
 
 
-async def get(tx: Transaction, *, provider: Provider, uuid: str, with_members: bool = True) -> ShownGroup:
-    """One group.
+async def get(tx: Transaction, *, provider: Provider, uuid: str, among: Sequence[str] | None = None) -> ShownGroup:
+    """One group with its members; with those `among` some users alone if these are given.
 
     Raises:
         ScimGroupUnknown
     """
     group = await _access(tx, provider, uuid)
-    return (await _shown(tx, [group], with_members=with_members))[0]
+    return ShownGroup(group, await _members(tx, group.id, among))
 
 
 async def search(
@@ -109,8 +109,12 @@ async def create(tx: Transaction, *, provider: Provider, wanted: WantedGroup) ->
     return await get(tx, provider=provider, uuid=team.uuid)
 
 
-async def replace(tx: Transaction, *, provider: Provider, uuid: str, wanted: WantedGroup) -> ShownGroup:
+async def replace(
+    tx: Transaction, *, provider: Provider, uuid: str, wanted: WantedGroup, among: Sequence[str] | None = None
+) -> ShownGroup:
     """Make a group what it is to be. Nothing happens, and nothing is logged, where it is so already.
+
+    If it is said `among` whom the members are wanted, others stay what they are, and are not shown.
 
     Raises:
         ScimGroupUnknown, FieldInvalid
@@ -124,8 +128,8 @@ async def replace(tx: Transaction, *, provider: Provider, uuid: str, wanted: Wan
         await _rename(tx, provider, group, wanted)
     team = await team_rows.get_by_id(tx, group.id)
     assert team is not None
-    await _set_members(tx, provider, team, wanted.members)
-    return await get(tx, provider=provider, uuid=uuid)
+    await _set_members(tx, provider, team, wanted.members, among)
+    return await get(tx, provider=provider, uuid=uuid, among=among)
 
 
 async def delete(tx: Transaction, *, provider: Provider, uuid: str) -> None:
@@ -169,6 +173,12 @@ async def _shown(tx: Transaction, groups: Sequence[ScimGroup], *, with_members: 
         for member in await rows.list_members(tx, team_ids=[group.id for group in groups]):
             found.setdefault(member.team_id, []).append(member)
     return [ShownGroup(group, found.get(group.id, [])) for group in groups]
+
+
+async def _members(tx: Transaction, team_id: int, among: Sequence[str] | None) -> Sequence[ScimGroupMember]:
+    if among is None:
+        return await rows.list_members(tx, team_ids=[team_id])
+    return await rows.list_members_among(tx, team_id=team_id, uuids=among) if among else []
 
 
 async def _make_team(tx: Transaction, provider: Provider, display_name: str, external_id: str | None) -> Team:
@@ -220,7 +230,9 @@ async def _free_name(tx: Transaction, provider: Provider, display_name: str, *, 
     return free
 
 
-async def _set_members(tx: Transaction, provider: Provider, team: Team, uuids: Sequence[str]) -> None:
+async def _set_members(
+    tx: Transaction, provider: Provider, team: Team, uuids: Sequence[str], among: Sequence[str] | None = None
+) -> None:
     """Have these users in a team, and no others of those whom the provider sees. Ids that are no users' are left out.
 
     Raises:
@@ -228,10 +240,10 @@ async def _set_members(tx: Transaction, provider: Provider, team: Team, uuids: S
         LastOwner
     """
     organization_id = provider.organization.id
-    present = {member.account_id: member.name for member in await rows.list_members(tx, team_ids=[team.id])}
-    users = {user.account_id: user for user in await _users(tx, organization_id, uuids)}
-    added = [user for user in users.values() if user.account_id not in present]
-    removed = {account_id: name for account_id, name in present.items() if account_id not in users}
+    present = {member.uuid: member for member in await _members(tx, team.id, among)}
+    wanted = set(uuids)
+    added = await _users(tx, organization_id, [uuid for uuid in uuids if uuid not in present])
+    removed = {member.account_id: member.name for uuid, member in present.items() if uuid not in wanted}
     for user in added:
         if user.role is None:
             raise FieldInvalid({"members": [f"{user.user_name} is deactivated."]}, f"{user.user_name} is deactivated")

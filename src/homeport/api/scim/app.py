@@ -8,13 +8,13 @@ import msgspec
 import structlog
 from scim2_models import SCIMException
 from scim2_models.exceptions import InvalidSyntaxException, NotFoundException
-from scim2_server.handler import AsyncScimHandler
 from scim2_server.requests import ScimRequest
 from scim2_server.responses import ScimResponse
 
 from homeport.api.http import SCIM_ROOT, Receive, Request, Response, Scope, Send, base_url, bearer_token
 from homeport.api.rate_limits import headers as rate_limit_headers
 from homeport.api.scim.errors import TooManyException, told
+from homeport.api.scim.handler import Handler
 from homeport.api.scim.service import Service
 from homeport.api.scim.storage import OrganizationStorage
 from homeport.core import limits, scim_tokens
@@ -102,13 +102,13 @@ class Scim:
 
     async def _answer(self, request: Request, provider: Provider) -> ScimResponse:
         if b"%2f" in request.scope.get("raw_path", b"").lower() or not _is_here(request.path):
-            raise NotFoundException(detail=f"No SCIM endpoint at {request.path!r}: not found")
+            raise NotFoundException(detail=f"No SCIM endpoint at {request.path!r}")
         method = "GET" if request.method == "HEAD" else request.method
         is_read = request.method in _READS or request.path.rstrip("/").endswith("/.search")
         root = base_url(self._services.settings, request.scope) + SCIM_ROOT
         storage = OrganizationStorage(self._services.db, provider, base_url=root, is_read=is_read)
         body = b"" if request.method in _READS else await request.whole_body(BODY_SIZE_LIMIT)
-        return await AsyncScimHandler(self._service, storage).handle(
+        return await Handler(self._service, storage).handle(
             ScimRequest(
                 method=method,
                 base_url=root,

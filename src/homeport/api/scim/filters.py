@@ -33,7 +33,7 @@ _META = {"created": "created", "last_modified": "last_modified", "location": "lo
 _NAME = ("given_name", "family_name")
 _MANY = ("emails", "groups", "members")
 
-# A search of users and groups may name what only one of them has (RFC 7644 §3.4.2.1).
+# A search of users and groups may name what only one of them has: the other one has no value (RFC 7644 §3.4.2.1).
 _NOWHERE = Known(is_true=False)
 _TEXT_OPERATORS = ("co", "sw", "ew")
 
@@ -115,25 +115,26 @@ class _Translator(FilterVisitor[Node]):
         return Present(field, part) if field else self._constant(node)
 
     def visit_comparison(self, node: Comparison) -> Node:
+        _check_value(node)
         binding = self._resolved(node.attr_path, is_compared=True)
-        if binding is None:
-            return _NOWHERE
         operator = cast(Any, node.op.value)
+        if binding is None:
+            return Known(is_true=operator == ("eq" if node.value is None else "ne"))
         if binding.field_name in ("name", "meta") and not binding.sub_field_name:
             return self._whole(binding, operator, node.value)
         field, part = self._placed(binding)
         if not field:
             return self._constant(node)
-        value = binding.comparable(coerce_value(binding, node.value, node.op))
-        if not _is_comparable(binding, operator, value):
-            return Known(is_true=False)
-        return Compare(field, operator, value, part)
+        value = coerce_value(binding, node.value, node.op)
+        if value is not None and not _is_comparable(binding, operator, value):
+            raise InvalidFilterException(detail=f"{node.attr_path} cannot be compared like that: {operator}")
+        return Compare(field, operator, binding.comparable(value), part)
 
     def _whole(self, binding: AttributeBinding, operator: str, value: Any) -> Node:
         """A complex attribute equals nothing; whether it is there can be asked by comparing it with null."""
-        is_there = (
-            AnyOf(tuple(Present(name) for name in _NAME)) if binding.field_name == "name" else Known(is_true=True)
-        )
+        is_there: Node = Known(is_true=True)
+        if binding.field_name == "name":
+            is_there = AnyOf(tuple(Compare(name, "ne", None) for name in _NAME))
         if value is None and operator in ("eq", "ne"):
             return is_there if operator == "ne" else Not(is_there)
         return Known(is_true=operator == "ne")
@@ -157,17 +158,21 @@ class _Translator(FilterVisitor[Node]):
         return Known(is_true=bound(node).match(self._constants))
 
 
+def _check_value(node: Comparison) -> None:
+    """Raises InvalidFilterException: no attribute can have the value."""
+    value = node.value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise InvalidFilterException(detail=f"{node.attr_path} is no number")
+    if isinstance(value, str) and ("\0" in value or any("\ud800" <= character <= "\udfff" for character in value)):
+        raise InvalidFilterException(detail=f"{node.attr_path} is compared with characters that cannot be kept")
+
+
 def _is_comparable(binding: AttributeBinding, operator: str, value: Any) -> bool:
-    """Whether a comparison can be true: texts are searched for texts, and times have a zone."""
-    if value is None:
-        return True
+    """Texts are searched for texts, and times have a zone."""
     if operator in _TEXT_OPERATORS:
-        return (isinstance(value, str) and binding.target_type in (str, None)) or _is_reference(binding, value)
+        kind = binding.target_type
+        return isinstance(value, str) and (kind is None or (isinstance(kind, type) and issubclass(kind, str)))
     return getattr(value, "tzinfo", value) is not None
-
-
-def _is_reference(binding: AttributeBinding, value: Any) -> bool:
-    return isinstance(value, str) and isinstance(binding.target_type, type) and issubclass(binding.target_type, str)
 
 
 def constants_of(model: Any, name: str, extension: Any = None) -> Any:
@@ -175,4 +180,5 @@ def constants_of(model: Any, name: str, extension: Any = None) -> Any:
     resource = model(meta=Meta(resource_type=name))
     if extension is not None:
         resource[type(extension)] = extension
+        resource.schemas = [*resource.schemas, str(type(extension).__schema__)]
     return resource

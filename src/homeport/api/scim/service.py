@@ -8,6 +8,7 @@
 * PATCH: a removal may list values instead of a filter, as Microsoft Entra ID does. Its nulls and mere descriptions
   (`$ref`, `display`) tell nothing apart.
 * Searches may name attributes of RFC 7643 that are not kept here. Nobody has a value of them (RFC 7644 §3.4.2.1).
+* What is not there says "not found" in so many words, as everywhere at the Hub.
 * Lists have `resources` beside `Resources`, as Docker's description writes it.
 """
 
@@ -17,7 +18,7 @@ from typing import Any
 
 import msgspec
 from pydantic import ValidationError
-from scim2_models import Context, PatchOp, Resource, ResourceType, ResponseParameters, SearchRequest
+from scim2_models import Context, Error, PatchOp, Resource, ResourceType, ResponseParameters, SearchRequest
 from scim2_models.exceptions import InvalidValueException
 from scim2_server.conditions import Conditions
 from scim2_server.responses import ScimResponse
@@ -85,6 +86,13 @@ class Service(ScimService):
         self, base_url: str, resource: Resource[Any], response_parameters: ResponseParameters[Any]
     ) -> ScimResponse:
         return self.replacement_response(base_url, resource, response_parameters)
+
+    @staticmethod
+    def error_of(exception: Exception) -> Error:
+        error = ScimService.error_of(exception)
+        if error.status == HTTPStatus.NOT_FOUND and "not found" not in (error.detail or ""):
+            error.detail = f"{error.detail}: not found"
+        return error
 
     def publish(self, base_url: str, resource: Resource[Any]) -> Resource[Any]:
         """The storage knows all URLs, and makes each resource anew: there is nothing to copy and to fill in."""

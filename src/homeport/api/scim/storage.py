@@ -4,8 +4,8 @@ A request has one transaction. One that writes holds the organization's lock fro
 PATCH was applied to is what it changes.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from scim2_models import Meta, Path, Reference, Resource, ResourceType, ResponseParameters, SearchRequest
@@ -34,6 +34,7 @@ class OrganizationStorage(AsyncScimStorage):
         self._base_url = base_url
         self._is_read = is_read
         self._tx: Transaction | None = None
+        self._members: Sequence[str] | None = None
 
     @asynccontextmanager
     async def operation(self) -> AsyncIterator[None]:
@@ -50,6 +51,15 @@ class OrganizationStorage(AsyncScimStorage):
         if invited is not None:
             raise invited
 
+    @contextmanager
+    def members_among(self, uuids: Sequence[str]) -> Iterator[None]:
+        """Groups have no members but those of these users meanwhile: others are neither read nor changed."""
+        former, self._members = self._members, uuids
+        try:
+            yield
+        finally:
+            self._members = former
+
     @property
     def _open(self) -> Transaction:
         assert self._tx is not None
@@ -64,9 +74,8 @@ class OrganizationStorage(AsyncScimStorage):
     ) -> Resource[Any]:
         if resource_type.name == "User":
             return self._user(await scim_users.get(self._open, provider=self._provider, uuid=resource_id))
-        with_members = response_parameters is None or _keeps_members(response_parameters)
-        group = await scim_groups.get(self._open, provider=self._provider, uuid=resource_id, with_members=with_members)
-        return self._group(group)
+        members = self._members if response_parameters is None or _keeps_members(response_parameters) else []
+        return self._group(await scim_groups.get(self._open, provider=self._provider, uuid=resource_id, among=members))
 
     async def search(
         self, resource_types: list[ResourceType], search_request: SearchRequest[Any], *, position: Any = None
@@ -125,7 +134,11 @@ class OrganizationStorage(AsyncScimStorage):
         assert isinstance(resource, Group)
         return self._group(
             await scim_groups.replace(
-                self._open, provider=self._provider, uuid=resource.id, wanted=_wanted_group(resource)
+                self._open,
+                provider=self._provider,
+                uuid=resource.id,
+                wanted=_wanted_group(resource),
+                among=self._members,
             )
         )
 
@@ -140,7 +153,8 @@ class OrganizationStorage(AsyncScimStorage):
         """The lock is held since the resource was read; who calls without reading first is told all the same."""
         if expected is None:
             return
-        present = await self.get(resource_type, resource_id)
+        with self.members_among([]):
+            present = await self.get(resource_type, resource_id)
         if present.meta is None or present.meta.version != expected:
             raise PreconditionFailedException
 

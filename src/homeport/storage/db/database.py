@@ -18,6 +18,10 @@ import msgspec
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
+K = TypeVar("K")
+
+CACHE_LIMIT = 2048
+"""Statements that a process remembers."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -98,6 +102,15 @@ def from_microseconds(value: int) -> datetime:
 
 def utcnow() -> datetime:
     return datetime.now(UTC)
+
+
+class Cache(dict[K, T]):
+    """What is remembered of statements. The filters of clients make ever new ones: a full one begins anew."""
+
+    def __setitem__(self, key: K, value: T) -> None:
+        if len(self) >= CACHE_LIMIT:
+            self.clear()
+        super().__setitem__(key, value)
 
 
 class RowMaker:

@@ -14,7 +14,7 @@ import asyncpg
 import msgspec
 
 from homeport.errors import DatabaseUnavailable, ValueUnstorable
-from homeport.storage.db.database import PARAMETER, Listener, RowMaker, to_microseconds
+from homeport.storage.db.database import PARAMETER, Cache, Listener, RowMaker, to_microseconds
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -97,8 +97,8 @@ class PostgresDatabase:
         self._pool = pool
         self.trace: Callable[[str], None] | None = None
         self._listeners: list[Listener] = []
-        self._statements: dict[str, tuple[str, list[str]]] = {}
-        self._makers: dict[tuple[type, str], RowMaker] = {}
+        self._statements: Cache[str, tuple[str, list[str]]] = Cache()
+        self._makers: Cache[tuple[type, str], RowMaker] = Cache()
 
     @classmethod
     async def open(cls, url: str) -> "PostgresDatabase":

@@ -17,21 +17,24 @@ Value = str | bool | datetime | None
 
 class Column(msgspec.Struct, frozen=True):
     """An attribute with one value: an SQL expression, its type, and whether it can be null. The value begins with
-    `prefix`, which is in no row.
+    `prefix`, which is in no row. Few rows have the same value of one that is `telling`, and an index finds them.
     """
 
     sql: str
     type: Literal["text", "flag", "moment"] = "text"
     is_nullable: bool = False
     prefix: str = ""
+    is_telling: bool = False
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """An attribute with many values: `exists (select 1 from {source} … and <condition>)`; `source` ends in a `where`
-    that binds it to the resource. `order` tells which of them a list is sorted by.
+    """An attribute with many values: rows of `source`, which ends in a `where`; a row belongs to the resource whose
+    `owner` is the row's `key`. `order` tells which of them a list is sorted by.
     """
 
     source: str
+    key: str
+    owner: str
     columns: Mapping[str, Column]
     order: str
 
@@ -108,7 +111,8 @@ def order_by(order: Order | None, fields: Fields, last: str) -> str:
         expression, is_nullable = field.sql, field.is_nullable
     else:
         column = field.columns[order.part]
-        expression, is_nullable = f"(select {column.sql} from {field.source} order by {field.order} limit 1)", True
+        own = f"{field.source} and {field.key} = {field.owner}"
+        expression, is_nullable = f"(select {column.sql} from {own} order by {field.order} limit 1)", True
     by = f"{expression} {direction}, {last} {direction}"
     return f"case when {expression} is null then 1 else 0 end {direction}, {by}" if is_nullable else by
 
@@ -135,7 +139,7 @@ class _Compiler:
         assert isinstance(rows, Rows)
         parts = _Compiler(rows.columns)
         parts.parameters = self.parameters  # one statement, one space of names
-        return _exists(rows, parts.visit(node.node))
+        return _exists(rows, parts.visit(node.node), is_telling=_is_telling(node.node, rows.columns))
 
     def _present(self, node: Present) -> str:
         field = self._fields[node.field]
@@ -159,7 +163,8 @@ class _Compiler:
         # No value of an attribute equals what it is said not to equal.
         if node.operator == "ne":
             return f"not {_exists(field, one(column, 'eq', node.value))}"
-        return _exists(field, one(column, node.operator, node.value))
+        is_telling = column.is_telling and node.operator == "eq"
+        return _exists(field, one(column, node.operator, node.value), is_telling=is_telling)
 
     def _of_one(self, column: Column, operator: Operator, value: Value) -> str:
         if value is None:
@@ -177,8 +182,21 @@ class _Compiler:
         return f"cast(:{name} as text)" if column.type == "text" else f":{name}"
 
 
-def _exists(rows: Rows, condition: str) -> str:
-    return f"exists (select 1 from {rows.source} and {condition})"
+def _exists(rows: Rows, condition: str, *, is_telling: bool = False) -> str:
+    if is_telling:
+        # The rows are found first, and the resources by them: SQLite would ask `exists` of every resource.
+        return f"{rows.owner} in (select {rows.key} from {rows.source} and {condition})"
+    return f"exists (select 1 from {rows.source} and {rows.key} = {rows.owner} and {condition})"
+
+
+def _is_telling(node: Node, columns: Fields) -> bool:
+    """Whether few rows can fulfil a condition, and an index finds them."""
+    if isinstance(node, Compare):
+        column = columns[node.field]
+        return isinstance(column, Column) and column.is_telling and node.operator == "eq" and node.value is not None
+    if isinstance(node, All):
+        return any(_is_telling(term, columns) for term in node.nodes)
+    return isinstance(node, AnyOf) and all(_is_telling(term, columns) for term in node.nodes)
 
 
 def _has_value(column: Column) -> str:

@@ -28,7 +28,7 @@ _SELECT = f"""
 # Those members whom identity providers see: no site administrators.
 _MEMBERS = """team_members m join scim_users u on u.account_id = m.account_id
     join accounts a on a.id = m.account_id
-    where m.team_id = t.id and u.organization_id = t.organization_id"""
+    where u.organization_id = :organization_id"""
 
 
 def fields(base_url: str) -> Fields:
@@ -43,8 +43,10 @@ def fields(base_url: str) -> Fields:
         "version": Column(f"('W/\"' || {_VERSION} || '\"')"),
         "members": Rows(
             _MEMBERS,
+            "m.team_id",
+            "t.id",
             {
-                "value": Column("a.uuid"),
+                "value": Column("a.uuid", is_telling=True),
                 "ref": Column("a.uuid", prefix=f"{base_url}/Users/"),
                 "type": Column("'user'"),
             },
@@ -115,14 +117,18 @@ async def list_page(
     offset: int,
     limit: int,
 ) -> list[ScimGroup]:
-    """Teams that a filter lets through, in an order."""
+    """Teams that a filter lets through, in an order. What is told of them is looked up for the page alone."""
     known = fields(base_url)
     sql, parameters = condition(filter_, known)
+    by = order_by(order, known, "t.id")
     return await tx.many(
         ScimGroup,
         f"""
-        {_SELECT} where t.organization_id = :organization_id and {sql}
-        order by {order_by(order, known, "t.id")} limit :limit offset :offset
+        {_SELECT} join (
+            select t.id from teams t where t.organization_id = :organization_id and {sql}
+            order by {by} limit :limit offset :offset
+        ) page on page.id = t.id
+        order by {by}
         """,
         organization_id=organization_id,
         limit=limit,
@@ -131,19 +137,30 @@ async def list_page(
     )
 
 
+_SELECT_MEMBERS = """
+    select m.team_id, m.account_id, a.uuid, a.name
+    from team_members m join teams t on t.id = m.team_id
+    join scim_users u on u.account_id = m.account_id and u.organization_id = t.organization_id
+    join accounts a on a.id = m.account_id
+    """
+
+
 async def list_members(tx: Transaction, *, team_ids: Sequence[int]) -> list[ScimGroupMember]:
     """The members of some teams, each one's by name."""
     return await tx.many(
         ScimGroupMember,
-        """
-        select m.team_id, m.account_id, a.uuid, a.name
-        from team_members m join teams t on t.id = m.team_id
-        join scim_users u on u.account_id = m.account_id and u.organization_id = t.organization_id
-        join accounts a on a.id = m.account_id
-        where m.team_id in (:team_ids...bigint)
-        order by m.team_id, m.account_name
-        """,
+        f"{_SELECT_MEMBERS} where m.team_id in (:team_ids...bigint) order by m.team_id, m.account_name",
         team_ids=list(team_ids),
+    )
+
+
+async def list_members_among(tx: Transaction, *, team_id: int, uuids: Sequence[str]) -> list[ScimGroupMember]:
+    """Which of some users are members of a team, by name."""
+    return await tx.many(
+        ScimGroupMember,
+        f"{_SELECT_MEMBERS} where m.team_id = :team_id and a.uuid in (:uuids...text) order by m.account_name",
+        team_id=team_id,
+        uuids=list(uuids),
     )
 
 

@@ -16,9 +16,8 @@ _ORDERED_TEAM = """(
     where m.team_id = s.ordered_team_id and m.account_id = s.account_id
     )"""
 _TEAM = _ORDERED_TEAM.format("coalesce(t.display_name, t.name)")
-_TEAMS = """team_members m join teams t on t.id = m.team_id
-    where m.account_id = s.account_id and t.organization_id = s.organization_id"""
-_EMAILS = "scim_emails e where e.organization_id = s.organization_id and e.account_id = s.account_id"
+_TEAMS = "team_members m join teams t on t.id = m.team_id where t.organization_id = :organization_id"
+_EMAILS = "scim_emails e where e.organization_id = :organization_id"
 _IS_IN = f"(a.is_active and {_MEMBER} is not null)"
 
 # Changes when the row does, when the account is let in or shut out, with the role, and with the teams that the user is
@@ -26,7 +25,7 @@ _IS_IN = f"(a.is_active and {_MEMBER} is not null)"
 _VERSION = f"""cast(s.updated_at as text) || '.' || case when {_IS_IN} then '1' else '0' end || '.'
     || coalesce({_ROLE}, '') || '.' || (
     select cast(count(*) as text) || '.' || cast(coalesce(max(m.created_at), 0) as text) || '.'
-        || cast(coalesce(max(t.updated_at), 0) as text) from {_TEAMS})"""
+        || cast(coalesce(max(t.updated_at), 0) as text) from {_TEAMS} and m.account_id = s.account_id)"""
 
 _SELECT = f"""
     select s.account_id, a.uuid, a.name as account_name, a.email, a.is_active as is_account_active,
@@ -45,8 +44,10 @@ def fields(base_url: str) -> Fields:
         "location": Column("a.uuid", prefix=folded(f"{base_url}/Users/")),
         "groups": Rows(
             _TEAMS,
+            "m.account_id",
+            "s.account_id",
             {
-                "value": Column("t.uuid"),
+                "value": Column("t.uuid", is_telling=True),
                 "display": Column("t.display_key"),
                 "ref": Column("t.uuid", prefix=f"{base_url}/Groups/"),
                 "type": Column("'direct'"),
@@ -71,8 +72,10 @@ _FIELDS: Fields = {
     "version": Column(f"('W/\"' || {_VERSION} || '\"')"),
     "emails": Rows(
         _EMAILS,
+        "e.account_id",
+        "s.account_id",
         {
-            "value": Column("e.value_key", is_nullable=True),
+            "value": Column("e.value_key", is_nullable=True, is_telling=True),
             "display": Column("e.display_key", is_nullable=True),
             "type": Column("e.type_key", is_nullable=True),
             "primary": Column("e.is_primary", "flag", is_nullable=True),
@@ -292,14 +295,20 @@ async def list_page(
     offset: int,
     limit: int,
 ) -> list[ScimUser]:
-    """Users that a filter lets through, in an order."""
+    """Users that a filter lets through, in an order. What is told of them is looked up for the page alone."""
     known = fields(base_url)
     sql, parameters = condition(filter_, known)
+    by = order_by(order, known, "s.account_id")
     return await tx.many(
         ScimUser,
         f"""
-        {_SELECT} where s.organization_id = :organization_id and {sql}
-        order by {order_by(order, known, "s.account_id")} limit :limit offset :offset
+        {_SELECT} join (
+            select s.account_id from scim_users s join accounts a on a.id = s.account_id
+            where s.organization_id = :organization_id and {sql}
+            order by {by} limit :limit offset :offset
+        ) page on page.account_id = s.account_id
+        where s.organization_id = :organization_id
+        order by {by}
         """,
         organization_id=organization_id,
         limit=limit,

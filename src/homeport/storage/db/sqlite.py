@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from homeport.errors import DatabaseUnavailable, HomeportError, ValueUnstorable
-from homeport.storage.db.database import PARAMETER, Listener, RowMaker, to_microseconds
+from homeport.storage.db.database import PARAMETER, Cache, Listener, RowMaker, to_microseconds
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -202,8 +202,8 @@ class SqliteDatabase:
         self._path = path
         self.trace: Callable[[str], None] | None = None
         self._listeners: list[Listener] = []
-        self._statements: dict[str, str] = {}
-        self._makers: dict[tuple[type, str], RowMaker] = {}
+        self._statements: Cache[str, str] = Cache()
+        self._makers: Cache[tuple[type, str], RowMaker] = Cache()
         self._readers: list[sqlite3.Connection] = []
         self._writer: sqlite3.Connection | None = None
         self._is_synchronous = True
