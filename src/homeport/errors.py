@@ -7,13 +7,14 @@ HomeportError
 ├── Unknown       AccountUnknown · OrganizationUnknown · NamespaceUnknown · RepositoryUnknown · ManifestUnknown
 │                 TagUnknown · BlobUnknown · ManifestBlobUnknown · UploadUnknown · AccessTokenUnknown · TeamUnknown
 │                 PageUnknown · DomainUnknown · InviteUnknown · MailUnknown · MemberUnknown · ScimTokenUnknown
-│                 ScimUserUnknown · ScimGroupUnknown
+│                 ScimUserUnknown · ScimGroupUnknown · WebhookUnknown · DeliveryUnknown
 ├── Conflict      AccountExists · TeamExists · UploadBusy · LastOwner · DomainVerifiedElsewhere · SecondFactorOn
 │                 SecondFactorOff · InviteClosed · TooManyInvites · TeamProtected · ScimTokenExists
-│                 ScimUserExists · ScimGroupExists · InvitedInstead · UserNameImmutable
-├── Denied        NotAuthenticated · CredentialsInvalid · OrganizationLogin · ActionDenied · TokenNotAllowed
-│                 ImageRestricted · PlanLacksFeature · PlanLimitReached · SecondFactorRequired · PasswordRefused
-│                 InviteOfAnother · AccountShut
+│                 ScimUserExists · ScimGroupExists · InvitedInstead · UserNameImmutable · TooManyWebhooks
+│                 WebhookOff
+├── Denied        NotAuthenticated · CredentialsInvalid · OrganizationLogin · ActionDenied · ActionBeyondToken
+│                 TokenNotAllowed · ImageRestricted · PlanLacksFeature · PlanLimitReached · SecondFactorRequired
+│                 PasswordRefused · InviteOfAnother · AccountShut
 ├── TooLarge      ManifestTooLarge · BlobTooLarge · BodyTooLarge
 ├── TooMany       TooManyAttempts · TooManyPulls · InviteJustSent
 └── Unavailable   DatabaseUnavailable · StoreUnavailable · StoreFull
@@ -225,6 +226,18 @@ class ScimGroupUnknown(Unknown):
         super().__init__(f"group {id_} not found")
 
 
+class WebhookUnknown(Unknown):
+    def __init__(self, id_: int) -> None:
+        super().__init__(f"webhook {id_} not found")
+
+
+class DeliveryUnknown(Unknown):
+    """Never delivered by this webhook, or so long ago that it has been forgotten."""
+
+    def __init__(self, id_: str) -> None:
+        super().__init__(f"delivery {id_} not found")
+
+
 class Conflict(HomeportError):
     """It cannot be done in the present state of things."""
 
@@ -321,6 +334,18 @@ class UserNameImmutable(Conflict):
         super().__init__(f"the user name {user_name} cannot be changed: {why}")
 
 
+class TooManyWebhooks(Conflict):
+    """`what` is what there are so many of already."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(f"no more than {limit} {what}")
+
+
+class WebhookOff(Conflict):
+    def __init__(self, id_: int) -> None:
+        super().__init__(f"webhook {id_} is not active")
+
+
 class Denied(HomeportError):
     """The caller may not."""
 
@@ -368,6 +393,17 @@ class ActionDenied(Denied):
     def __init__(self, action: str, what: object) -> None:
         super().__init__(f"requested access to the resource is denied: {action} on {what}")
         self.action = action
+
+
+class ActionBeyondToken(ActionDenied):
+    """The account may do it, the token that it came with does not carry it."""
+
+    def __init__(self, action: str, what: object) -> None:
+        super().__init__(action, what)
+        # Clients look for what stands before the colon.
+        self.args = (
+            f"token issued from personal access token is not allowed: its scopes do not hold {action} on {what}",
+        )
 
 
 class AccountShut(Denied):

@@ -39,8 +39,9 @@ class Rule(NamedTuple):
     """Who is let in, and what keeps out the others: nobody, users who have nothing to do with the organization,
     users who have, and the owner's personal access tokens.
 
-    `public` are those who are let in where the repository is public. With `is_key_elsewhere` no bearer token is looked
-    at: whoever asks gets the same.
+    `public` are those who are let in where the repository is public. `seers` are those who may know of a private one:
+    for the others who have a name it does not exist. With `is_key_elsewhere` no bearer token is looked at: whoever asks
+    gets the same.
     """
 
     allowed: frozenset[str]
@@ -49,6 +50,7 @@ class Rule(NamedTuple):
     members: int = 403
     tokens: int = 403
     public: frozenset[str] | None = None
+    seers: frozenset[str] | None = None
     is_key_elsewhere: bool = False
 
     def denied(self, who: str, *, is_private: bool) -> int | None:
@@ -61,9 +63,10 @@ class Rule(NamedTuple):
             return None
         if who == "anonymous":
             return self.nobody
-        if who in SCOPES:
-            return self.tokens
-        return self.outsiders if who in OUTSIDERS else self.members
+        if is_private and self.seers is not None and who not in self.seers:
+            return 404
+        others = self.outsiders if who in OUTSIDERS else self.members
+        return self.tokens if who in SCOPES else others
 
 
 def challenging(allowed: frozenset[str], public: frozenset[str] | None = None) -> Rule:
@@ -78,6 +81,7 @@ MANAGE = Rule(OWNERS)
 MANAGE_INVITE = Rule(OWNERS, outsiders=404)
 INVITED = Rule(frozenset({"invitee"}), outsiders=404, members=404)
 RUN_SITE = Rule(SITE)
+ADMINISTER = Rule(DELETERS, seers=PULLERS)
 SEE = Rule(PULLERS, nobody=404, outsiders=404, members=404, tokens=404, public=KNOWN | {"anonymous"})
 PULL = challenging(PULLERS, public=KNOWN | {"anonymous"})
 PUSH = challenging(PUSHERS)
@@ -160,6 +164,35 @@ def a_tag(place: Place, caller: Caller) -> dict[str, str]:
     tag = unique("doomed")
     assert put_manifest(place.registry, place.repository, tag, place.manifest.encode()).status_code == 201
     return {"reference": tag}
+
+
+def no_webhook(place: Place, caller: Caller) -> dict[str, str]:
+    """A repository has no more than 20 of them."""
+    run(
+        place.home,
+        "delete from webhooks where repository_id = :id",
+        id=place.home.repository_id(place.repository),
+    )
+    return {}
+
+
+def a_webhook(place: Place, caller: Caller) -> dict[str, str]:
+    no_webhook(place, caller)
+    name = unique("webhook")
+    made = place.hub.post(f"/v2/repositories/{place.repository}/webhooks", json={"name": name})
+    assert made.status_code == 201, made.text
+    return {"webhook_id": str(made.json()["id"])}
+
+
+def a_delivery(place: Place, caller: Caller) -> dict[str, str]:
+    """One that nobody may be reached with."""
+    no_webhook(place, caller)
+    url = f"/v2/repositories/{place.repository}/webhooks"
+    made = place.hub.post(url, json={"name": "to nobody", "hooks": [{"hook_url": "http://127.0.0.1/"}]})
+    a_tag(place, caller)
+    values = {"webhook_id": str(made.json()["id"])}
+    found = place.hub.get(f"{url}/{values['webhook_id']}/deliveries").json()["results"]
+    return {**values, "delivery_id": found[0]["id"]}
 
 
 def a_blob(place: Place, caller: Caller) -> dict[str, str]:
@@ -283,6 +316,31 @@ HUB = [
         for row in (Row(method, f"{path}/tags", SEE), Row(method, f"{path}/tags/{{tag}}", SEE))
     ),
     Row("GET", "/v2/repositories/{namespace}/{repository}/tags/{tag}/images", SEE),
+    *(
+        row
+        for path in (
+            "/v2/namespaces/{namespace}/repositories/{repository}/webhooks",
+            "/v2/repositories/{namespace}/{repository}/webhooks",
+        )
+        for row in (
+            Row("GET", path, ADMINISTER),
+            Row("POST", path, ADMINISTER, 201, body={"name": "{new}"}, fresh=no_webhook),
+            Row("GET", f"{path}/{{webhook_id}}", ADMINISTER, fresh=a_webhook),
+            Row("PATCH", f"{path}/{{webhook_id}}", ADMINISTER, body={"name": "{new}"}, fresh=a_webhook),
+            Row("DELETE", f"{path}/{{webhook_id}}", ADMINISTER, 204, fresh=a_webhook),
+            Row(
+                *("POST", f"{path}/{{webhook_id}}/hooks", ADMINISTER, 201),
+                body={"hook_url": "https://ci.example.com/{new}"},
+                fresh=a_webhook,
+            ),
+            Row("GET", f"{path}/{{webhook_id}}/deliveries", ADMINISTER, fresh=a_webhook),
+            Row("GET", f"{path}/{{webhook_id}}/deliveries/{{delivery_id}}", ADMINISTER, fresh=a_delivery),
+            Row(
+                *("POST", f"{path}/{{webhook_id}}/deliveries/{{delivery_id}}/redeliver", ADMINISTER, 202),
+                fresh=a_delivery,
+            ),
+        )
+    ),
     Row("GET", "/v2/orgs/{org_name}/members", READ),
     Row("GET", "/v2/orgs/{org_name}/members/export", MANAGE),
     Row("PUT", "/v2/orgs/{org_name}/members/{username}", MANAGE, body={"role": "editor"}, fresh=a_group_member),
@@ -470,7 +528,19 @@ def test_an_unknown_organization_is_not_found(scene: Scene, row: Row) -> None:
 # Two ids in one path: the child has to be the parent's.
 
 PARENTS = {*ORGANIZATIONS, "repository", "repo"}
-CHILDREN = ("group_name", "username", "domain", "tag", "reference", "digest", "upload", "uuid", "invite_id")
+CHILDREN = (
+    "webhook_id",
+    "delivery_id",
+    "group_name",
+    "username",
+    "domain",
+    "tag",
+    "reference",
+    "digest",
+    "upload",
+    "uuid",
+    "invite_id",
+)
 
 # Mails have no parent, and an empty list of referrers does not tell whether there is a manifest.
 NO_CHILDREN = {"mail_id", "subject"}
@@ -528,8 +598,12 @@ def test_who_is_not_known_is_told_so_whatever_they_send(scene: Scene, row: Row) 
         assert (who, told(answer)) == (who, "401")
 
 
-# The id of a mail is a number: the word is no path.
-@pytest.mark.parametrize("path", sorted({row.path for row in HUB if "mail_id" not in row.path}))
+def with_numbers(path: str) -> str:
+    """A path whose numbers are some: the words are no path."""
+    return path.replace("{mail_id}", "1").replace("{webhook_id}", "1")
+
+
+@pytest.mark.parametrize("path", sorted({with_numbers(row.path) for row in HUB}))
 def test_options_of_a_path_are_no_error(scene: Scene, path: str) -> None:
     answer = scene.home.anonymous.options(path)
     assert answer.status_code in (204, 401)

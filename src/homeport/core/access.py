@@ -10,6 +10,7 @@ from typing import Self
 import msgspec
 
 from homeport.errors import (
+    ActionBeyondToken,
     ActionDenied,
     ImageRestricted,
     NamespaceUnknown,
@@ -180,6 +181,13 @@ OPERATOR = Actor(name="homeport", is_site_admin=True)
 
 def allowed_actions(actor: Actor, repository: Repository) -> frozenset[Action]:
     """What roles and grants give the actor on a repository, cut down to what their token carries."""
+    name = RepositoryName(repository.namespace, repository.name)
+    carried = actor.ceiling.allows(name, repository.id, is_private=repository.is_private)
+    return granted_actions(actor, repository) & carried
+
+
+def granted_actions(actor: Actor, repository: Repository) -> frozenset[Action]:
+    """What roles and grants give the actor on a repository, whatever token they come with."""
     granted: frozenset[Action] = frozenset()
     if actor.is_site_admin or actor.account_id == repository.namespace_id:
         granted = ALL_ACTIONS
@@ -191,8 +199,7 @@ def allowed_actions(actor: Actor, repository: Repository) -> frozenset[Action]:
         granted |= PERMISSION_ACTIONS[repository.team_permission]
     if not repository.is_private:
         granted |= {Action.PULL}
-    name = RepositoryName(repository.namespace, repository.name)
-    return granted & actor.ceiling.allows(name, repository.id, is_private=repository.is_private)
+    return granted
 
 
 async def access_repository(tx: Transaction, actor: Actor, name: RepositoryName, action: Action) -> Repository:
@@ -201,7 +208,7 @@ async def access_repository(tx: Transaction, actor: Actor, name: RepositoryName,
     Raises:
         RepositoryUnknown: not there, or the actor may not even pull. One error for both: telling them apart would
             tell strangers which private names exist.
-        ActionDenied: the actor may see it, but not do this.
+        ActionDenied: the actor may see it, but not do this; ActionBeyondToken if that is for their token alone.
         ImageRestricted: an organization of the actor's does not let its members pull it.
         NotAuthenticated: an anonymous actor may see it, but would have to say who they are.
     """
@@ -209,6 +216,8 @@ async def access_repository(tx: Transaction, actor: Actor, name: RepositoryName,
     if action not in allowed:
         if actor.is_anonymous:
             raise NotAuthenticated
+        if actor.token is not None and action in granted_actions(actor, repository):
+            raise ActionBeyondToken(action, name)
         raise ActionDenied(action, name)
     if action is Action.PULL:
         _refuse_restricted(actor, repository)

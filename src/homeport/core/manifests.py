@@ -10,6 +10,7 @@ from homeport.core.audit import AuditAction, Event
 from homeport.core.manifest_parsing import Parsed
 from homeport.core.repositories import may_push, repository_to_push_to
 from homeport.core.services import Services
+from homeport.core.webhook_deliveries import post_push
 from homeport.errors import ManifestBlobUnknown, ManifestInvalid, ManifestUnknown
 from homeport.names import Digest, Reference, RepositoryName, TagName
 from homeport.storage.db import blobs as blob_rows
@@ -76,6 +77,7 @@ async def push(
             )
         events = [_event(AuditAction.REPO_TAG_PUSH, repository, tag=tag, digest=digest) for tag in tags]
         await audit.record_all(tx, actor, events)
+        await post_push(tx, settings=services.settings, actor=actor, repository=repository, tags=tags, digest=digest)
         faults.point("manifest-uncommitted")
     faults.point("manifest-committed")
     return Pushed(digest, manifest.subject, tags)

@@ -8,7 +8,8 @@ import structlog
 
 from homeport.core import uploads
 from homeport.core.services import Services
-from homeport.jobs import audit, mails, revocations
+from homeport.jobs import audit, mails, revocations, webhooks
+from homeport.jobs.webhooks import Deliveries
 from homeport.storage.db.database import utcnow
 
 log = structlog.get_logger()
@@ -18,11 +19,18 @@ CATCH_UP_INTERVAL_S = 0.5
 SWEEP_INTERVAL_S = 600.0
 AUDIT_RETENTION_INTERVAL_S = 3600.0
 MAIL_INTERVAL_S = 1.0
+WEBHOOK_INTERVAL_S = 0.5
 
 
 @contextlib.asynccontextmanager
 async def running(services: Services) -> AsyncIterator[None]:
     """Keep the jobs going while the block runs; what was counted is written at its end."""
+    async with webhooks.delivering(services) as deliveries, _repeating(services, deliveries):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _repeating(services: Services, deliveries: Deliveries) -> AsyncIterator[None]:
     tasks = [
         asyncio.create_task(_repeat(FOLD_INTERVAL_S, "fold pulls", lambda: services.pulls.fold(services.db))),
         asyncio.create_task(_repeat(FOLD_INTERVAL_S, "fold activity", lambda: services.activity.fold(services.db))),
@@ -32,6 +40,7 @@ async def running(services: Services) -> AsyncIterator[None]:
             _repeat(AUDIT_RETENTION_INTERVAL_S, "drop old audit events", lambda: _drop_old_events(services))
         ),
         asyncio.create_task(_repeat(MAIL_INTERVAL_S, "send mails", lambda: mails.send_due(services))),
+        asyncio.create_task(_repeat(WEBHOOK_INTERVAL_S, "deliver to webhooks", deliveries.begin_due)),
     ]
     try:
         yield
@@ -50,6 +59,8 @@ async def _sweep(services: Services) -> None:
         log.info("uploads swept", count=swept)
     await revocations.drop_old(services.db, now=utcnow())
     await mails.drop_old(services, now=utcnow())
+    if dropped := await webhooks.drop_old(services, now=utcnow()):
+        log.info("deliveries of webhooks dropped", pushes=dropped)
 
 
 async def _drop_old_events(services: Services) -> None:

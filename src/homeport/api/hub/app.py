@@ -27,6 +27,7 @@ from homeport.api.hub import (
     scim_tokens,
     second_factor,
     tags,
+    webhooks,
 )
 from homeport.api.hub.documents import BESIDE
 from homeport.api.hub.errors import HUB_ERRORS, pass_on, render_http, renderers
@@ -53,6 +54,7 @@ IDENTIFIED: Sequence[ControllerRouterHandler] = [
     *domains.handlers,
     *badges.handlers,
     *scim_tokens.handlers,
+    webhooks.router,
     invites.router,
     mails.router,
     members.router,

@@ -65,6 +65,7 @@ _ERRORS = {
 
 _PARAMETERS = {
     "account": "Name of an organization or a user.",
+    "delivery_id": "The UUID that the list shows.",
     "domain": "Name of a domain.",
     "group_name": "Name of a team.",
     "id": "The UUID that the list shows.",
@@ -77,6 +78,7 @@ _PARAMETERS = {
     "tag": "Name of the tag.",
     "username": "Name of a user.",
     "uuid": "The UUID that the list shows.",
+    "webhook_id": "The number that the list shows.",
 }
 
 
