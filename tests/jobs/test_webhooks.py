@@ -32,7 +32,8 @@ from homeport.jobs.webhooks import Deliveries, drop_old, next_attempt
 from homeport.names import RepositoryName
 from homeport.settings import Settings, load
 from homeport.storage.db import webhooks as webhook_rows
-from homeport.storage.db.database import utcnow
+from homeport.storage.db.database import Transaction, utcnow
+from homeport.storage.db.records import ClaimedTarget
 from tests.api.hub.pushing import Owned
 from tests.conftest import DATABASES, NewHome
 from tests.home import (
@@ -542,6 +543,26 @@ class Alone:
                     now=now,
                 )
 
+    async def pushed(self, tx: Transaction, event: str) -> None:
+        """One more push to the only repository that has a webhook, in a transaction that goes on."""
+        now = utcnow()
+        await tx.run(
+            """insert into webhook_events (id, repository_id, tag, payload, created_at)
+            select :event, repository_id, tag, payload, :now from webhook_events limit 1""",
+            event=event,
+            now=now,
+        )
+        target = await tx.value(int, "select id from webhook_targets")
+        assert target is not None
+        await tx.run(
+            """insert into webhook_deliveries (uuid, webhook_id, target_id, event_id, created_at, due_since, due_at)
+            select cast(:event as text), webhook_id, id, cast(:event as text),
+                cast(:now as bigint), cast(:now as bigint), cast(:now as bigint) from webhook_targets""",
+            event=event,
+            now=now,
+        )
+        await webhook_rows.wake(tx, [target], now=now)
+
     def deliveries(self, **options: Any) -> Deliveries:
         return Deliveries(self.services, Outbound(Networks(ALLOWED.split(",")), **options))
 
@@ -570,9 +591,11 @@ def opened(settings: Settings, portal: anyio.from_thread.BlockingPortal) -> Iter
 def drive(portal: anyio.from_thread.BlockingPortal, *all_deliveries: Deliveries, done: Any) -> None:
     """Have workers look for what is due, as they do twice a second, until something is so."""
 
+    async def begin() -> None:
+        await asyncio.gather(*(deliveries.begin_due() for deliveries in all_deliveries))
+
     def look() -> Any:
-        for deliveries in all_deliveries:
-            portal.call(deliveries.begin_due)
+        portal.call(begin)
         return done()
 
     until(look, within_s=30)
@@ -597,37 +620,79 @@ def test_several_workers_never_send_anything_twice_nor_to_one_target_at_the_same
     receiver.reply = reply
     with ExitStack() as stack:
         places = [Alone(stack.enter_context(opened(empty_settings, portal))) for _ in range(3)]
-        for number in range(6):
-            portal.call(places[0].told, f"{receiver.url}/{number}", 25)
+        for number in range(12):
+            portal.call(places[0].told, f"{receiver.url}/{number}", 12)
         workers = [place.deliveries() for place in places]
         drive(portal, *workers, done=lambda: portal.call(places[0].count, "delivered_at is null") == 0)
     assert max(most) == 1
     ids = [received.headers["webhook-id"] for received in receiver.requests]
-    assert len(ids) == len(set(ids)) == 150
-    for number in range(6):
+    assert len(ids) == len(set(ids)) == 144
+    for number in range(12):
         tags = [received.tag for received in receiver.requests if received.path == f"/{number}"]
-        assert tags == [f"t{count}" for count in range(25)]
+        assert tags == [f"t{count}" for count in range(12)]
+
+
+def test_of_those_who_claim_a_target_at_the_same_moment_one_gets_it(
+    alone: Alone, portal: anyio.from_thread.BlockingPortal
+) -> None:
+    portal.call(alone.told, "http://127.0.0.2/", 1)
+
+    async def claim() -> ClaimedTarget | None:
+        now = utcnow()
+        async with alone.services.db.write() as tx:
+            found = await webhook_rows.claim(tx, now=now, until=now + job.CLAIM)
+            await asyncio.sleep(0.1)  # time for the others to come and wait for it
+        return found
+
+    async def claim_at_once() -> list[ClaimedTarget | None]:
+        return await asyncio.gather(*(claim() for _ in range(5)))
+
+    assert len([found for found in portal.call(claim_at_once) if found is not None]) == 1
 
 
 def test_a_turn_that_has_lost_its_claim_sends_nothing_more(
     alone: Alone, portal: anyio.from_thread.BlockingPortal, receiver: Receiver
 ) -> None:
-    went_on = threading.Event()
-    receiver.reply = lambda _received: Reply(until=went_on)
-    portal.call(alone.told, f"{receiver.url}/", 5)
-    former, later = alone.deliveries(), alone.deliveries()
+    former_goes_on, later_goes_on = threading.Event(), threading.Event()
+    receiver.reply = lambda _received: Reply(until=former_goes_on)
+    portal.call(alone.told, f"{receiver.url}/", 4)
+    former, later, third = (alone.deliveries() for _ in range(3))
     portal.call(former.begin_due)
     receiver.wait(1)
     portal.call(alone.expire_claims)
-    receiver.reply = lambda _received: Reply()
+    receiver.reply = lambda received: Reply(until=later_goes_on if received.tag == "t1" else None)
     portal.call(later.begin_due)
-    until(lambda: portal.call(alone.count, "delivered_at is not null") == 5)
-    went_on.set()
+    receiver.wait(3)
+    # Both have sent the first one, as the first turn seemed dead. The second one goes on, and the first one ends.
+    former_goes_on.set()
     until(lambda: not former._turns)
-    portal.call(former.end)
-    portal.call(later.end)
-    # The first one twice, as the first turn seemed dead; none of the others.
-    assert receiver.tags == ["t0", "t0", "t1", "t2", "t3", "t4"]
+    portal.call(third.begin_due)
+    assert not third._turns  # nor has it given away what is another's
+    assert receiver.tags == ["t0", "t0", "t1"]
+    later_goes_on.set()
+    drive(portal, later, done=lambda: portal.call(alone.count, "delivered_at is null") == 0)
+    assert receiver.tags == ["t0", "t0", "t1", "t2", "t3"]
+
+
+def test_what_is_pushed_but_not_durable_when_a_turn_ends_is_not_forgotten(
+    alone: Alone, portal: anyio.from_thread.BlockingPortal, receiver: Receiver
+) -> None:
+    goes_on = threading.Event()
+    receiver.reply = lambda _received: Reply(until=goes_on)
+    portal.call(alone.told, f"{receiver.url}/", 1)
+    deliveries = alone.deliveries()
+    portal.call(deliveries.begin_due)
+    receiver.wait(1)
+
+    async def push_slowly() -> None:
+        async with alone.services.db.write() as tx:
+            await alone.pushed(tx, "late")
+            goes_on.set()
+            await asyncio.sleep(1)
+
+    portal.call(push_slowly)
+    drive(portal, deliveries, done=lambda: portal.call(alone.count, "delivered_at is null") == 0)
+    assert len(receiver.requests) == 2
 
 
 def test_a_push_while_a_turn_ends_is_not_forgotten(
@@ -636,26 +701,8 @@ def test_a_push_while_a_turn_ends_is_not_forgotten(
     """Whatever comes between the last look and the release of a target is due afterwards."""
 
     async def push(number: int) -> None:
-        now = utcnow()
         async with alone.services.db.write() as tx:
-            await tx.run(
-                """insert into webhook_events (id, repository_id, tag, payload, created_at)
-                select :event, repository_id, tag, payload, :now from webhook_events limit 1""",
-                event=f"late-{number}",
-                now=now,
-            )
-            await tx.run(
-                """insert into webhook_deliveries
-                    (uuid, webhook_id, target_id, event_id, created_at, due_since, due_at)
-                select cast(:event as text), webhook_id, id, cast(:event as text),
-                    cast(:now as bigint), cast(:now as bigint), cast(:now as bigint) from webhook_targets""",
-                event=f"late-{number}",
-                now=now,
-            )
-            await asyncio.sleep(0.003 * (number % 4))
-            target = await tx.value(int, "select id from webhook_targets")
-            assert target is not None
-            await webhook_rows.wake(tx, [target], now=now)
+            await alone.pushed(tx, f"late-{number}")
             await asyncio.sleep(0.003 * (number % 3))
 
     portal.call(alone.told, f"{receiver.url}/", 1)
