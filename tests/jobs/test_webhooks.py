@@ -196,6 +196,21 @@ def test_a_push_comes_as_dockers_payload_with_the_digest(telling: Home, receiver
     assert not is_signed(hooked.secret, received._replace(body=received.body + b" "))
 
 
+def test_the_example_of_the_operators_page_knows_what_is_genuine(telling: Home, receiver: Receiver) -> None:
+    page = (Path(__file__).parents[2] / "docs/operations/webhooks.md").read_text()
+    example: dict[str, Any] = {}
+    exec(page.partition("```python\n")[2].partition("```")[0], example)
+    is_genuine = example["is_genuine"]
+    hooked = Hooked(telling, receiver.url)
+    hooked.tagged("a")
+    (received,) = receiver.wait(1)
+    assert is_genuine(hooked.secret, received.headers, received.body)
+    assert not is_genuine(hooked.secret, received.headers, received.body + b" ")
+    assert not is_genuine("whsec_" + base64.b64encode(bytes(32)).decode(), received.headers, received.body)
+    old = {**received.headers, "webhook-timestamp": str(int(time.time()) - 301)}
+    assert not is_genuine(hooked.secret, old, received.body)
+
+
 def test_the_log_tells_of_a_delivery(telling: Home, receiver: Receiver) -> None:
     hooked = Hooked(telling, receiver.url)
     receiver.reply = lambda _received: Reply(202, body=b"taken \xff\x00 along")

@@ -540,7 +540,6 @@ class WebhookDelivery(msgspec.Struct, frozen=True):
     target_id: int
     url: str
     tag: str
-    payload: str
     created_at: datetime
     due_at: datetime | None
     delivered_at: datetime | None
@@ -549,6 +548,7 @@ class WebhookDelivery(msgspec.Struct, frozen=True):
     duration_ms: int | None
     http_status: int | None
     error: str
+    payload: str
     answer: str
 
 

@@ -9,9 +9,9 @@ from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import ClaimedTarget, DueDelivery, PushedRepository, WebhookDelivery
 
 _DELIVERIES = """
-    select webhook_deliveries.uuid, webhook_deliveries.webhook_id, target_id, url, tag, payload,
+    select webhook_deliveries.uuid, webhook_deliveries.webhook_id, target_id, url, tag,
         webhook_deliveries.created_at, webhook_deliveries.due_at, delivered_at, attempts, attempted_at, duration_ms,
-        http_status, error, answer
+        http_status, error
     """
 _JOINS = """
     join webhook_targets on webhook_targets.id = webhook_deliveries.target_id
@@ -124,12 +124,12 @@ async def count(tx: Transaction, webhook_id: int) -> int:
 
 
 async def list_page(tx: Transaction, *, webhook_id: int, offset: int, limit: int) -> list[WebhookDelivery]:
-    """Deliveries of a webhook, the newest first."""
+    """Deliveries of a webhook, the newest first, without what was sent and answered."""
     # What is skipped is walked over in an index alone; only the rows of the page are fetched.
     return await tx.many(
         WebhookDelivery,
         f"""
-        {_DELIVERIES} from (
+        {_DELIVERIES}, '' as payload, '' as answer from (
             select id as page_id from webhook_deliveries where webhook_id = :webhook_id
             order by id desc limit :limit offset :offset
         ) as page
@@ -146,7 +146,7 @@ async def get(tx: Transaction, *, webhook_id: int, uuid: str) -> WebhookDelivery
     return await tx.one(
         WebhookDelivery,
         f"""
-        {_DELIVERIES} from webhook_deliveries {_JOINS}
+        {_DELIVERIES}, payload, answer from webhook_deliveries {_JOINS}
         where webhook_deliveries.uuid = :uuid and webhook_deliveries.webhook_id = :webhook_id
         """,
         webhook_id=webhook_id,
