@@ -1,4 +1,4 @@
-"""Addresses of clients: read, gathered into networks, and counted. Pure."""
+"""Addresses: read, gathered into networks, counted, and told apart by whose they can be. Pure."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -10,6 +10,45 @@ _COUNTED_BITS = 64
 
 _MAPPED_BITS = 96
 """What comes before an address of IPv4 in IPv6: `::ffff:` (RFC 4291 §2.5.5.2)."""
+
+# The registries of special-purpose addresses (RFC 6890 and after), and what clouds answer their machines at.
+_SPECIAL_V4 = tuple(
+    map(
+        IPv4Network,
+        (
+            "0.0.0.0/8",  # this host
+            "10.0.0.0/8",  # private
+            "100.64.0.0/10",  # behind a carrier's translation; one cloud's metadata
+            "127.0.0.0/8",  # loopback
+            "168.63.129.16/32",  # one cloud's metadata
+            "169.254.0.0/16",  # link-local; most clouds' metadata
+            "172.16.0.0/12",  # private
+            "192.0.0.0/24",  # protocols; one cloud's metadata
+            "192.0.2.0/24",  # documentation
+            "192.88.99.0/24",  # relays of 6to4
+            "192.168.0.0/16",  # private
+            "198.18.0.0/15",  # benchmarks
+            "198.51.100.0/24",  # documentation
+            "203.0.113.0/24",  # documentation
+            "224.0.0.0/4",  # multicast
+            "240.0.0.0/4",  # reserved, broadcast
+        ),
+    )
+)
+_UNICAST_V6 = IPv6Network("2000::/3")
+"""What is given to anybody. Beyond it: unspecified, loopback, compatible, unique-local, link-local, multicast."""
+
+_SPECIAL_V6 = tuple(
+    map(
+        IPv6Network,
+        (
+            "2001::/23",  # protocols, Teredo among them: it tells a stranger whom to reach
+            "2001:db8::/32",  # documentation
+            "3fff::/20",  # documentation
+        ),
+    )
+)
+_NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def parse_address(text: str) -> Address | None:
@@ -31,6 +70,24 @@ def counted_as(address: str) -> str:
     if found is None or found.version == 4:
         return str(found or address)
     return str(IPv6Network((int(found), _COUNTED_BITS), strict=False))
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address can be anybody's on the internet: no special one, and none of a cloud's metadata services.
+
+    An address of IPv6 with one of IPv4 in it, which a gateway will take out (6to4, NAT64), is as public as that one.
+    """
+    if isinstance(address, IPv4Address):
+        return not any(address in network for network in _SPECIAL_V4)
+    if (inner := _inner(address)) is not None:
+        return is_public(inner)
+    return address in _UNICAST_V6 and not any(address in network for network in _SPECIAL_V6)
+
+
+def _inner(address: IPv6Address) -> IPv4Address | None:
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 class Networks:

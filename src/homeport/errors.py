@@ -7,11 +7,11 @@ HomeportError
 ├── Unknown       AccountUnknown · OrganizationUnknown · NamespaceUnknown · RepositoryUnknown · ManifestUnknown
 │                 TagUnknown · BlobUnknown · ManifestBlobUnknown · UploadUnknown · AccessTokenUnknown · TeamUnknown
 │                 PageUnknown · DomainUnknown · InviteUnknown · MailUnknown · MemberUnknown · ScimTokenUnknown
-│                 ScimUserUnknown · ScimGroupUnknown · ConfirmationUnknown
+│                 ScimUserUnknown · ScimGroupUnknown · ConfirmationUnknown · WebhookUnknown · DeliveryUnknown
 ├── Conflict      AccountExists · TeamExists · UploadBusy · LastOwner · DomainVerifiedElsewhere · SecondFactorOn
 │                 SecondFactorOff · InviteClosed · TooManyInvites · TeamProtected · ScimTokenExists
 │                 ScimUserExists · ScimGroupExists · InvitedInstead · UserNameImmutable · RepositoryExists
-│                 TeamHasPermission · ConfirmationClosed
+│                 TeamHasPermission · ConfirmationClosed · TooManyWebhooks · WebhookOff
 ├── Denied        NotAuthenticated · CredentialsInvalid · OrganizationLogin · ActionDenied · ActionBeyondToken
 │                 TokenNotAllowed · ImageRestricted · PlanLacksFeature · PlanLimitReached · SecondFactorRequired
 │                 PasswordRefused · InviteOfAnother · AccountShut · AccountChangeRefused · SignUpClosed
@@ -233,6 +233,18 @@ class ScimGroupUnknown(Unknown):
         super().__init__(f"group {id_} not found")
 
 
+class WebhookUnknown(Unknown):
+    def __init__(self, id_: int) -> None:
+        super().__init__(f"webhook {id_} not found")
+
+
+class DeliveryUnknown(Unknown):
+    """Never delivered by this webhook, or so long ago that it has been forgotten."""
+
+    def __init__(self, id_: str) -> None:
+        super().__init__(f"delivery {id_} not found")
+
+
 class Conflict(HomeportError):
     """It cannot be done in the present state of things."""
 
@@ -347,6 +359,18 @@ class UserNameImmutable(Conflict):
 
     def __init__(self, user_name: str, why: str) -> None:
         super().__init__(f"the user name {user_name} cannot be changed: {why}")
+
+
+class TooManyWebhooks(Conflict):
+    """`what` is what there are so many of already."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(f"no more than {limit} {what}")
+
+
+class WebhookOff(Conflict):
+    def __init__(self, id_: int) -> None:
+        super().__init__(f"webhook {id_} is not active")
 
 
 class Denied(HomeportError):

@@ -235,6 +235,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = ""
     mail_from: Annotated[str, Meta(description="Address that mails come from; needed with `smtp_url`.")] = ""
+    webhook_allowed_networks: Annotated[
+        Networks,
+        Meta(
+            description="Addresses and networks (CIDR) that webhooks may reach although they are not public, "
+            "with commas in between, or a list."
+        ),
+    ] = Networks()
+    webhook_retention_days: Annotated[
+        Annotated[int, Meta(ge=1, le=36_500)],
+        Meta(description="Days after which deliveries of webhooks are deleted."),
+    ] = 30
     drain_timeout: Annotated[
         Positive, Meta(description="Seconds that running transfers have to finish after SIGTERM.")
     ] = 30

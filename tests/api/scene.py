@@ -53,6 +53,8 @@ _TABLES = {
     "team_members": "''",
     "teams": "name || description",
     "uploads": "''",
+    "webhook_targets": "url",
+    "webhooks": "name",
 }
 _SNAPSHOT = " || ' ' || ".join(
     f"(select count(*) || ':' || coalesce(sum(length({text})), 0) from {table})" for table, text in _TABLES.items()

@@ -5,6 +5,7 @@ row's rule says, by what they are; and nothing has changed then.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from string import Formatter
 from typing import Any, NamedTuple
@@ -212,6 +213,35 @@ def an_assigned_group(place: Place, caller: Caller) -> dict[str, str]:
     body = {"group_id": int(values["group_id"]), "permission": "read"}
     assert place.hub.post(url, json=body).status_code == 200
     return values
+
+
+def no_webhook(place: Place, caller: Caller) -> dict[str, str]:
+    """A repository has no more than 20 of them."""
+    run(
+        place.home,
+        "delete from webhooks where repository_id = :id",
+        id=place.home.repository_id(place.repository),
+    )
+    return {}
+
+
+def a_webhook(place: Place, caller: Caller) -> dict[str, str]:
+    no_webhook(place, caller)
+    name = unique("webhook")
+    made = place.hub.post(f"/v2/repositories/{place.repository}/webhooks", json={"name": name})
+    assert made.status_code == 201, made.text
+    return {"webhook_id": str(made.json()["id"])}
+
+
+def a_delivery(place: Place, caller: Caller) -> dict[str, str]:
+    """One that nobody may be reached with."""
+    no_webhook(place, caller)
+    url = f"/v2/repositories/{place.repository}/webhooks"
+    made = place.hub.post(url, json={"name": "to nobody", "hooks": [{"hook_url": "http://127.0.0.1/"}]})
+    a_tag(place, caller)
+    values = {"webhook_id": str(made.json()["id"])}
+    found = place.hub.get(f"{url}/{values['webhook_id']}/deliveries").json()["results"]
+    return {**values, "delivery_id": found[0]["id"]}
 
 
 def a_blob(place: Place, caller: Caller) -> dict[str, str]:
@@ -441,6 +471,31 @@ HUB = [
                 fresh=an_assigned_group,
             ),
             Row("DELETE", f"{path}/{{repository}}/groups/{{group_id}}", ADMINISTER, 204, fresh=an_assigned_group),
+        )
+    ),
+    *(
+        row
+        for path in (
+            "/v2/namespaces/{namespace}/repositories/{repository}/webhooks",
+            "/v2/repositories/{namespace}/{repository}/webhooks",
+        )
+        for row in (
+            Row("GET", path, ADMINISTER),
+            Row("POST", path, ADMINISTER, 201, body={"name": "{new}"}, fresh=no_webhook),
+            Row("GET", f"{path}/{{webhook_id}}", ADMINISTER, fresh=a_webhook),
+            Row("PATCH", f"{path}/{{webhook_id}}", ADMINISTER, body={"name": "{new}"}, fresh=a_webhook),
+            Row("DELETE", f"{path}/{{webhook_id}}", ADMINISTER, 204, fresh=a_webhook),
+            Row(
+                *("POST", f"{path}/{{webhook_id}}/hooks", ADMINISTER, 201),
+                body={"hook_url": "https://ci.example.com/{new}"},
+                fresh=a_webhook,
+            ),
+            Row("GET", f"{path}/{{webhook_id}}/deliveries", ADMINISTER, fresh=a_webhook),
+            Row("GET", f"{path}/{{webhook_id}}/deliveries/{{delivery_id}}", ADMINISTER, fresh=a_delivery),
+            Row(
+                *("POST", f"{path}/{{webhook_id}}/deliveries/{{delivery_id}}/redeliver", ADMINISTER, 202),
+                fresh=a_delivery,
+            ),
         )
     ),
     Row("GET", "/v2/orgs/{org_name}/members", READ),
@@ -683,7 +738,7 @@ def test_an_unknown_organization_is_not_found(scene: Scene, row: Row) -> None:
 PARENTS = {*ORGANIZATIONS, "repository", "repo"}
 CHILDREN = (
     *("group_id", "group_name", "username", "domain", "tag", "reference", "digest", "upload", "uuid", "invite_id"),
-    "id",
+    *("webhook_id", "delivery_id", "id"),
 )
 
 # Links, mails and users have no parent, and an empty list of referrers does not tell whether there is a manifest.
@@ -744,8 +799,12 @@ def test_who_is_not_known_is_told_so_whatever_they_send(scene: Scene, row: Row) 
         assert (who, told(answer)) == (who, "401")
 
 
-# The ids of mails and groups are numbers: the words are no path.
-@pytest.mark.parametrize("path", sorted({row.path.replace("{group_id}", "1").replace("{mail_id}", "1") for row in HUB}))
+def with_numbers(path: str) -> str:
+    """A path whose numbers are some: the words are no path."""
+    return re.sub(r"\{(group_id|mail_id|webhook_id)\}", "1", path)
+
+
+@pytest.mark.parametrize("path", sorted({with_numbers(row.path) for row in HUB}))
 def test_options_of_a_path_are_no_error(scene: Scene, path: str) -> None:
     answer = scene.home.anonymous.options(path)
     assert answer.status_code in (204, 401)

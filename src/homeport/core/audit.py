@@ -38,6 +38,10 @@ class AuditAction(StrEnum):
     REPO_COLLABORATOR_ADD = "repo.collaborator.add"
     REPO_COLLABORATOR_REMOVE = "repo.collaborator.remove"
     REPO_PULL = "repo.pull"
+    REPO_WEBHOOK_CREATE = "repo.webhook.create"
+    REPO_WEBHOOK_UPDATE = "repo.webhook.update"
+    REPO_WEBHOOK_DELETE = "repo.webhook.delete"
+    REPO_WEBHOOK_REDELIVER = "repo.webhook.redeliver"
 
     ORG_CREATE = "org.create"
     ORG_MEMBER_ADD = "org.member.add"

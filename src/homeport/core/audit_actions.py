@@ -115,6 +115,30 @@ _REPO = CatalogueGroup(
             "A manifest was pulled; written only while the organization has its pulls audited.",
             "pulled [the tag {tag} with ]the digest {digest} from the repository {name}",
         ),
+        CatalogueAction(
+            "webhook.create",
+            "Webhook Created",
+            "A repository was given a webhook, which is told of pushes.",
+            "created the webhook {webhook}[ to {hosts}] of the repository {name}",
+        ),
+        CatalogueAction(
+            "webhook.update",
+            "Webhook Updated",
+            "A webhook was renamed, switched on or off, or given another secret or one more URL.",
+            "updated [{fields} of ]the webhook {webhook} of the repository {name}[: it delivers to {hosts}, too]",
+        ),
+        CatalogueAction(
+            "webhook.delete",
+            "Webhook Deleted",
+            "A webhook was deleted with its log of deliveries.",
+            "deleted the webhook {webhook} of the repository {name}",
+        ),
+        CatalogueAction(
+            "webhook.redeliver",
+            "Webhook Redelivered",
+            "Somebody had a webhook deliver something again.",
+            "had the webhook {webhook} of the repository {name} deliver {delivery} again",
+        ),
     ),
 )
 

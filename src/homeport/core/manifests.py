@@ -12,6 +12,7 @@ from homeport.core.manifest_parsing import Parsed
 from homeport.core.repositories import lock_repository, may_push, repository_to_push_to
 from homeport.core.services import Services
 from homeport.core.tags import delete_tags
+from homeport.core.webhook_deliveries import post_push
 from homeport.errors import ManifestBlobUnknown, ManifestInvalid, ManifestUnknown, RepositoryUnknown
 from homeport.names import Digest, Reference, RepositoryName, TagName
 from homeport.storage.db import blobs as blob_rows
@@ -80,6 +81,7 @@ async def push(
                 actor_id=actor.account_id,
             )
         await audit.record_all(tx, actor, [_pushed(repository, tag, digest) for tag in names])
+        await post_push(tx, settings=services.settings, actor=actor, repository=repository, tags=names, digest=digest)
         faults.point("manifest-uncommitted")
     faults.point("manifest-committed")
     return Pushed(digest, manifest.subject, names)

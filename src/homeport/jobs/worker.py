@@ -8,7 +8,8 @@ import structlog
 
 from homeport.core import uploads
 from homeport.core.services import Services
-from homeport.jobs import audit, mail_requests, mails, revocations, sessions
+from homeport.jobs import audit, mail_requests, mails, revocations, sessions, webhooks
+from homeport.jobs.webhooks import Deliveries
 from homeport.storage.db.database import utcnow
 
 log = structlog.get_logger()
@@ -19,11 +20,18 @@ SWEEP_INTERVAL_S = 600.0
 AUDIT_RETENTION_INTERVAL_S = 3600.0
 MAIL_INTERVAL_S = 1.0
 MAIL_REQUEST_INTERVAL_S = 0.5
+WEBHOOK_INTERVAL_S = 0.5
 
 
 @contextlib.asynccontextmanager
 async def running(services: Services) -> AsyncIterator[None]:
     """Keep the jobs going while the block runs; what was counted is written at its end."""
+    async with webhooks.delivering(services) as deliveries, _repeating(services, deliveries):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _repeating(services: Services, deliveries: Deliveries) -> AsyncIterator[None]:
     tasks = [
         asyncio.create_task(_repeat(FOLD_INTERVAL_S, "fold pulls", lambda: services.pulls.fold(services.db))),
         asyncio.create_task(_repeat(FOLD_INTERVAL_S, "fold activity", lambda: services.activity.fold(services.db))),
@@ -36,6 +44,7 @@ async def running(services: Services) -> AsyncIterator[None]:
             _repeat(MAIL_REQUEST_INTERVAL_S, "answer requests for mails", lambda: mail_requests.answer_all(services))
         ),
         asyncio.create_task(_repeat(MAIL_INTERVAL_S, "send mails", lambda: mails.send_due(services))),
+        asyncio.create_task(_repeat(WEBHOOK_INTERVAL_S, "deliver to webhooks", deliveries.begin_due)),
     ]
     try:
         yield
@@ -56,6 +65,8 @@ async def _sweep(services: Services) -> None:
     await sessions.drop_old(services, now=utcnow())
     await mails.drop_old(services, now=utcnow())
     await mail_requests.drop_old(services, now=utcnow())
+    if dropped := await webhooks.drop_old(services, now=utcnow()):
+        log.info("deliveries of webhooks dropped", pushes=dropped)
 
 
 async def _drop_old_events(services: Services) -> None:

@@ -36,6 +36,7 @@ from homeport.api.hub import (
     sign_ups,
     tag_deletions,
     tags,
+    webhooks,
 )
 from homeport.api.hub.documents import BESIDE
 from homeport.api.hub.errors import HUB_ERRORS, pass_on, render_http, renderers
@@ -76,6 +77,7 @@ IDENTIFIED: Sequence[ControllerRouterHandler] = [
     *domains.handlers,
     *badges.handlers,
     *scim_tokens.handlers,
+    webhooks.router,
     invites.router,
     mails.router,
     members.router,

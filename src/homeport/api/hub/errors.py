@@ -165,6 +165,9 @@ LOGIN_ERRORS: Table = {
 ORGANIZATION_ERRORS: Table = {**HUB_ERRORS, e.FieldInvalid: (400, error_of_fields), e.Conflict: (400, error)}
 """Of the routes of members, of which the description knows no 409."""
 
+WEBHOOK_ERRORS: Table = {**HUB_ERRORS, e.FieldInvalid: (400, error_of_fields)}
+"""Of the routes of webhooks."""
+
 GROUP_ERRORS: Table = {**ORGANIZATION_ERRORS, e.TeamUnknown: (404, group_unknown)}
 """Of the routes of groups."""
 

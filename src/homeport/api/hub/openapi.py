@@ -67,6 +67,7 @@ _ERRORS = {
 
 _PARAMETERS = {
     "account": "Name of an organization or a user.",
+    "delivery_id": "The UUID that the list shows.",
     "domain": "Name of a domain.",
     "group_id": "The number that the list of groups shows.",
     "group_name": "Name of a team.",
@@ -81,6 +82,7 @@ _PARAMETERS = {
     "user": "Name of a user.",
     "username": "Name of a user.",
     "uuid": "The UUID that the list shows.",
+    "webhook_id": "The number that the list shows.",
 }
 
 

@@ -611,3 +611,76 @@ class ScimGroupMember(msgspec.Struct, frozen=True):
     account_id: int
     uuid: str
     name: str
+
+
+class Webhook(msgspec.Struct, frozen=True):
+    """What is told of pushes to a repository, without its secret. `creator` and `updater` are names of accounts."""
+
+    id: int
+    repository_id: int
+    name: str
+    is_active: bool
+    expects_final_callback: bool
+    creator: str | None
+    created_at: datetime
+    updater: str | None
+    updated_at: datetime
+
+
+class WebhookTarget(msgspec.Struct, frozen=True):
+    """A URL that a webhook delivers to."""
+
+    id: int
+    webhook_id: int
+    url: str
+    creator: str | None
+    created_at: datetime
+
+
+class ClaimedTarget(msgspec.Struct, frozen=True):
+    """A URL that a process delivers to, alone until `claimed_until`."""
+
+    id: int
+    claimed_until: datetime
+
+
+class DueDelivery(msgspec.Struct, frozen=True):
+    """What is to be sent next, where to, and what it is signed with."""
+
+    id: int
+    uuid: str
+    webhook_id: int
+    due_since: datetime
+    url: str
+    secret: str
+    payload: str
+
+
+class WebhookDelivery(msgspec.Struct, frozen=True):
+    """A push of a tag on its way to a URL, or there, or given up; what is told of attempts is of the last one."""
+
+    uuid: str
+    webhook_id: int
+    target_id: int
+    url: str
+    tag: str
+    created_at: datetime
+    due_at: datetime | None
+    delivered_at: datetime | None
+    attempts: int
+    attempted_at: datetime | None
+    duration_ms: int | None
+    http_status: int | None
+    error: str
+    payload: str
+    answer: str
+
+
+class PushedRepository(msgspec.Struct, frozen=True):
+    """What a webhook's receiver is told of a repository."""
+
+    description: str
+    full_description: str
+    is_private: bool
+    is_official: bool
+    created_at: datetime
