@@ -158,6 +158,7 @@ def is_signed(secret: str, received: Received) -> bool:
 
 def test_a_push_comes_as_dockers_payload_with_the_digest(telling: Home, receiver: Receiver) -> None:
     hooked = Hooked(telling, f"{receiver.url}/hook?key=value")
+    assert telling.hub(hooked.owner).post(f"/v2/repositories/{hooked.name}/stars/").is_success
     before = int(time.time())
     digest = hooked.image("1.0").digest
     (received,) = receiver.wait(1)
@@ -183,7 +184,7 @@ def test_a_push_comes_as_dockers_payload_with_the_digest(telling: Home, receiver
             "owner": namespace,
             "repo_name": f"{namespace}/{name}",
             "repo_url": api,
-            "star_count": 0,
+            "star_count": 1,
             "status": "Active",
         },
     }

@@ -17,6 +17,7 @@ import msgspec
 from homeport.core import webhooks
 from homeport.core.access import Action, Actor, access_repository
 from homeport.core.audit import AuditAction
+from homeport.core.repositories import lock_repository
 from homeport.errors import DeliveryUnknown, PageUnknown, WebhookOff
 from homeport.names import Digest, RepositoryName
 from homeport.settings import Settings
@@ -88,7 +89,7 @@ def _payload(
             "owner": name.namespace,
             "repo_name": str(name),
             "repo_url": f"{settings.listen_url}/v2/repositories/{name}/",
-            "star_count": 0,
+            "star_count": pushed.star_count,
             "status": "Active",
         },
     }
@@ -153,7 +154,7 @@ async def redeliver(
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
     repository = await access_repository(tx, actor, name, Action.ADMIN)
-    await tx.lock("repository", repository.id)
+    await lock_repository(tx, repository)
     webhook = await webhooks.of_repository(tx, repository, webhook_id)
     found = await _of_webhook(tx, webhook.id, delivery)
     if not webhook.is_active:

@@ -15,6 +15,7 @@ from homeport.core import audit
 from homeport.core.access import Action, Actor, access_repository
 from homeport.core.audit import AuditAction
 from homeport.core.outbound import Url
+from homeport.core.repositories import lock_repository
 from homeport.errors import FieldInvalid, PageUnknown, TooManyWebhooks, WebhookUnknown
 from homeport.names import RepositoryName
 from homeport.storage.db import webhook_deliveries as delivery_rows
@@ -221,7 +222,7 @@ async def record(
 async def _locked(tx: Transaction, actor: Actor, name: RepositoryName) -> Repository:
     """The repository, if the actor may administer it, with its lock: pushes look at its webhooks under the same."""
     repository = await access_repository(tx, actor, name, Action.ADMIN)
-    await tx.lock("repository", repository.id)
+    await lock_repository(tx, repository)
     return repository
 
 

@@ -682,5 +682,6 @@ class PushedRepository(msgspec.Struct, frozen=True):
     description: str
     full_description: str
     is_private: bool
+    star_count: int
     is_official: bool
     created_at: datetime

@@ -49,7 +49,8 @@ async def get_pushed(tx: Transaction, repository_id: int) -> PushedRepository | 
     return await tx.one(
         PushedRepository,
         """
-        select description, full_description, is_private, badge = 'official' as is_official, repositories.created_at
+        select description, full_description, is_private, star_count, badge = 'official' as is_official,
+            repositories.created_at
         from repositories join accounts on accounts.id = namespace_id where repositories.id = :id
         """,
         id=repository_id,
