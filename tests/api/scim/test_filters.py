@@ -436,7 +436,13 @@ def errors_of(directory: Directory, filter_: str) -> httpx.Response:
             f"{GROUP}:members pr",
         ),
         *("nothing pr", 'nothing eq "x"', "members pr", "emails.nothing pr", "emails[nothing pr]", "meta.nothing pr"),
-        *("password pr", 'password eq "x"', "accountId pr", "s.user_name pr", 'userName eq "x"; drop table accounts'),
+        *(
+            'password gt "x"',
+            'password co "x"',
+            "accountId pr",
+            "s.user_name pr",
+            'userName eq "x"; drop table accounts',
+        ),
     ],
 )
 def test_what_is_no_filter_is_refused_as_one(directory: Directory, filter_: str) -> None:

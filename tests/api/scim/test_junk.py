@@ -471,6 +471,17 @@ def test_a_name_that_is_there_twice_is_not_both(place: Place) -> None:
             assert json.loads(content)["userName"] in (first, last)
 
 
+def test_a_member_without_a_name_stands_for_nothing(place: Place) -> None:
+    patch = json.dumps({"schemas": [PATCH_OP], "": [{"op": "remove", "path": "active"}]}).encode()
+    answer = send(place, "PATCH", "/Users/{user}", patch, content_type=MEDIA_TYPE)
+    check(*answer)
+    assert answer[0] == 400
+    user = place.provider.user()
+    body = json.dumps({"schemas": [USER], "userName": user["userName"], "": True}).encode()
+    status, _, content = send(place, "PUT", f"/Users/{user['id']}", body, content_type=MEDIA_TYPE)
+    assert (status, json.loads(content)["active"]) == (200, False)
+
+
 @pytest.mark.parametrize("name", ["startIndex", "count"])
 def test_a_number_that_is_none_is_refused(place: Place, name: str) -> None:
     for text in ("x", "", "1.5", "true", "1e3"):

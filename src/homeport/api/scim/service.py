@@ -141,13 +141,13 @@ def _with_active(body: dict[str, Any], *, default: bool) -> dict[str, Any]:
     if "active" in names and body[names["active"]] is not None:
         return body
     others = {name: value for name, value in body.items() if name.lower() != "active"}
-    return {**others, "active": others.get(names.get("enabled", ""), default)}
+    return {**others, "active": others.get(names.get("enabled", "enabled"), default)}
 
 
 def _with_plain_removals(body: dict[str, Any]) -> dict[str, Any]:
     """A PATCH in which the values of removals are no more than what they are told apart by."""
     names = {name.lower(): name for name in body}
-    operations = body.get(names.get("operations", ""))
+    operations = body.get(names.get("operations", "operations"))
     if not isinstance(operations, list):
         return body
     return {**body, names["operations"]: [_with_plain_removal(operation) for operation in operations]}
@@ -155,7 +155,7 @@ def _with_plain_removals(body: dict[str, Any]) -> dict[str, Any]:
 
 def _with_plain_removal(operation: Any) -> Any:
     names = {name.lower(): name for name in operation} if isinstance(operation, dict) else {}
-    if "value" not in names or str(operation.get(names.get("op", ""))).lower() != "remove":
+    if "value" not in names or str(operation.get(names.get("op", "op"))).lower() != "remove":
         return operation
     value = operation[names["value"]]
     plain = [_plain(entry) for entry in value] if isinstance(value, list) else _plain(value)
