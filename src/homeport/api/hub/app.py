@@ -29,6 +29,7 @@ from homeport.api.hub import (
     repositories,
     repository_groups,
     scim_tokens,
+    search,
     second_factor,
     tag_deletions,
     tags,
@@ -46,8 +47,10 @@ from homeport.errors import HomeportError
 _SECURITY_HEADERS = [(b"x-frame-options", b"deny"), (b"x-content-type-options", b"nosniff")]
 
 
-OPEN: Sequence[ControllerRouterHandler] = [*authentication.handlers, *documents.handlers]
-"""A login is no place to ask for a token: clients send the one that has expired along."""
+OPEN: Sequence[ControllerRouterHandler] = [*authentication.handlers, *documents.handlers, *search.engine_handlers]
+"""A login is no place to ask for a token: clients send the one that has expired along. Engines search with what they
+have.
+"""
 
 IDENTIFIED: Sequence[ControllerRouterHandler] = [
     access_tokens.router,
@@ -59,6 +62,7 @@ IDENTIFIED: Sequence[ControllerRouterHandler] = [
     repository_groups.router,
     collaborators.router,
     tag_deletions.router,
+    *search.handlers,
     *org_settings.handlers,
     *domains.handlers,
     *badges.handlers,

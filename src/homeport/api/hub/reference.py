@@ -25,6 +25,7 @@ class Section(StrEnum):
     AUDIT_LOGS = "Audit logs"
     SETTINGS = "Organization settings"
     REPOSITORIES = "Repositories"
+    SEARCH = "Search"
     ORGANIZATIONS = "Organizations"
     GROUPS = "Groups (teams)"
     INVITES = "Invites"
