@@ -1,7 +1,7 @@
 """Search at the Hub API: what is found, by whom, in which order, and how each of its doors tells it."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -15,6 +15,7 @@ from homeport.core.access import ANONYMOUS
 from homeport.core.search import Search
 from homeport.core.services import Services
 from homeport.names import RepositoryName
+from homeport.search_tokens import QUERY_LENGTH_LIMIT, QUERY_WORDS_LIMIT, words_of
 from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import OrganizationRole, Permission
 from tests.api.hub.people import execute
@@ -55,7 +56,7 @@ def shelf(home: Home) -> Shelf:
     return Shelf(home)
 
 
-def found(client: httpx.Client, query: str, **parameters: object) -> list[str]:
+def found(client: httpx.Client, query: str, **parameters: str | int) -> list[str]:
     answer = client.get(PATH, params={"query": query, "page_size": 100, **parameters})
     assert answer.status_code == 200, answer.text
     names = [result["repo_name"] for result in answer.json()["results"]]
@@ -331,7 +332,7 @@ def test_whoever_may_see_a_repository_finds_it_and_nobody_else(home: Home) -> No
 
 # Whatever is asked
 
-LETTERS = st.text(alphabet=st.sampled_from("ab1-_./ \"'*:&|!()~=#^%\\\0ÄßŒ中ıİ\u0301\ud7ff😀"), max_size=40)
+LETTERS = st.text(alphabet=st.sampled_from("ab1-_./ \"'*:&|!()~=#^%\\\0ÄßŒ中\u0131İ\u0301\ud7ff😀"), max_size=40)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -361,18 +362,18 @@ def described(home: Home) -> Described:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=90))
 def test_a_description_is_found_by_each_of_its_words(home: Home, described: Described, description: str) -> None:
-    words = search.words_of(description)[: search.QUERY_WORDS_LIMIT - 1]
+    words = words_of(description)[: QUERY_WORDS_LIMIT - 1]
     query = " ".join([described.mark, *words])
     answer = described.shelf.hub.patch(described.path, json={"description": description})
     assert answer.status_code == 200, answer.text
-    if len(query) <= search.QUERY_LENGTH_LIMIT:
+    if len(query) <= QUERY_LENGTH_LIMIT:
         assert found(home.anonymous, query) == [described.name]
 
 
 # Among many
 
 
-def searching(home: Home, query: str, **fields: Any) -> Callable[[Transaction], Any]:
+def searching(home: Home, query: str, **fields: Any) -> Callable[[Transaction], Awaitable[search.Found]]:
     text, words = search.parse_query(query, field="query")
 
     async def verb(tx: Transaction) -> search.Found:
@@ -431,7 +432,7 @@ def test_a_search_goes_by_indexes(home: Home, shelf: Shelf, monkeypatch: pytest.
 # As engines ask
 
 
-def engine(client: httpx.Client, query: str, **parameters: object) -> dict[str, Any]:
+def engine(client: httpx.Client, query: str, **parameters: str | int) -> dict[str, Any]:
     answer = client.get("/v1/search", params={"q": query, **parameters})
     assert answer.status_code == 200, answer.text
     body: dict[str, Any] = answer.json()
@@ -534,7 +535,7 @@ def test_who_has_logged_in_finds_what_is_their_own(home: Home, shelf: Shelf) -> 
 CATALOGS = ("/api/search/v4", "/api/search/v3/catalog/search")
 
 
-def catalog(client: httpx.Client, query: str, path: str = CATALOGS[0], **parameters: object) -> list[str]:
+def catalog(client: httpx.Client, query: str, path: str = CATALOGS[0], **parameters: str | int) -> list[str]:
     answer = client.get(path, params={"query": query, **parameters})
     assert answer.status_code == 200, answer.text
     return [result["name"] for result in answer.json()["results"]]
@@ -649,7 +650,7 @@ def test_the_catalogue_is_sorted_and_cut(home: Home, shelf: Shelf) -> None:
     for pulls, name in zip((3, 1, 2, 2), names, strict=True):
         popular(home, name, pulls=pulls)
     first, second, third, fourth = names
-    asked: list[tuple[dict[str, object], list[str]]] = [
+    asked: list[tuple[dict[str, str | int], list[str]]] = [
         ({}, [first, third, fourth, second]),
         ({"sort": "pull_count"}, [first, fourth, third, second]),
         ({"sort": "pull_count", "order": "asc"}, [second, third, fourth, first]),
