@@ -8,22 +8,11 @@ import pytest
 from homeport.app import open_services
 from homeport.cli.serve import set_up
 from homeport.core import integrity
-from homeport.core.demo import seeding
 from homeport.core.services import Services
 from homeport.search_tokens import PRIVATE, PUBLIC, Token, Wanted
 from homeport.settings import Settings
 from homeport.storage.db import search
 from homeport.storage.db.database import Transaction, utcnow
-from homeport.storage.db.migrate import is_current, migrate
-
-# What the migration makes, taken back.
-UNDO = [
-    "drop index repositories_popular_star_count",
-    "drop index repositories_popular_pull_count",
-    "drop index accounts_badge",
-    "drop table repository_search",
-]
-UNDO_INDEX = {True: "drop table repository_tokens", False: "drop function repository_tokens"}
 
 ALL = Wanted([[PUBLIC, PRIVATE]])
 
@@ -156,27 +145,3 @@ def test_an_account_that_is_deleted_takes_its_tokens_along(empty_settings: Setti
         await check(services)
 
     run(empty_settings, verb)
-
-
-def test_what_was_there_before_is_found_after_the_migration(empty_settings: Settings) -> None:
-    async def verb(services: Services) -> None:
-        await seeding.seed(services)
-        async with services.db.write() as tx:
-            assert await tx.value(int, "select count(*) from repository_search")
-            undo = UNDO_INDEX[services.settings.is_sqlite]
-            # The function goes after the index that needs it.
-            for statement in [undo, *UNDO] if services.settings.is_sqlite else [*UNDO, undo]:
-                await tx.run(statement)
-            await tx.run("update alembic_version set version_num = '0004'")
-
-    async def again() -> None:
-        assert not await is_current(empty_settings)
-        assert await migrate(empty_settings)
-        async with open_services(empty_settings) as services:
-            await check(services)
-            async with services.db.read() as tx:
-                count = await tx.value(int, "select count(*) from repositories")
-            assert await found(services) == count
-
-    run(empty_settings, verb)
-    asyncio.run(again())

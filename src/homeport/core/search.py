@@ -143,7 +143,9 @@ async def _first_of_many(tx: Transaction, view: View, search: Search, groups: Se
     marked = await rows.list_namespace_ids(tx, badges=[Badge.OFFICIAL, Badge.VERIFIED_PUBLISHER])
     wanted = [[visible, [in_namespace(id_) for id_ in ids], *groups] for ids in (marked, view.namespace_ids) if ids]
     if search.name:
-        wanted.append([visible, [called(search.name.rpartition("/")[2])], *groups])
+        # Who is called so has all the words, unless a namespace is among them.
+        namespace, _, name = search.name.rpartition("/")
+        wanted.append([visible, [called(name)], *(groups if namespace else ())])
     ids = await rows.list_popular_ids(tx, Wanted(groups))
     for some in wanted:
         ids += await rows.list_ids(tx, Wanted(some), limit=LIMIT)

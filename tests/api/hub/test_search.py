@@ -559,7 +559,6 @@ def test_the_catalogue_tells_more_of_what_it_finds(home: Home, path: str) -> Non
     assert hub.patch(f"/v2/repositories/{name}", json={"description": "What it does"}).status_code == 200
     popular(home, name, stars=4, pulls=765_432)
     badge(home, shop.owner.name, "open_source")
-    execute(home, "update accounts set full_name = 'Shop & Sons' where name = :name", name=shop.owner.name)
     answer = home.anonymous.get(path, params={"query": name}).json()
     assert list(answer) == ["total", "results"]
     (result,) = answer["results"]
@@ -569,7 +568,7 @@ def test_the_catalogue_tells_more_of_what_it_finds(home: Home, path: str) -> Non
         "name": name,
         "slug": name,
         "type": "image",
-        "publisher": {"id": result["publisher"]["id"], "name": "Shop & Sons"},
+        "publisher": {"id": result["publisher"]["id"], "name": shop.owner.name},
         "created_at": shown["date_registered"],
         "updated_at": shown["last_updated"],
         "short_description": "What it does",
@@ -583,6 +582,18 @@ def test_the_catalogue_tells_more_of_what_it_finds(home: Home, path: str) -> Non
         "archived": False,
         "categories": [{"slug": "security", "name": "Security"}],
     }
+
+
+def test_organizations_are_told_by_their_full_names_and_people_are_not(home: Home, shelf: Shelf) -> None:
+    organization = home.organization(shelf.user)
+    names = [shelf.user.name, organization]
+    for name in names:
+        execute(home, "update accounts set full_name = 'Shop & Sons' where name = :name", name=name)
+    shelf.repository(mark := word())
+    shelf.repository(mark, namespace=organization)
+    results = home.anonymous.get(CATALOGS[0], params={"query": mark}).json()["results"]
+    assert [result["publisher"]["name"] for result in results] == [shelf.user.name, "Shop & Sons"]
+    assert len({result["publisher"]["id"] for result in results}) == 2
 
 
 def test_platforms_are_those_of_the_tag_that_was_moved_last(home: Home) -> None:

@@ -27,7 +27,7 @@ _SECURITY: Mapping[Bearer, list[dict[str, list[str]]]] = {
 
 # Paths by which older clients know what has a newer one. A GET with a body is a former way, too.
 _FORMER = ("/v2/repositories", "/v2/api_tokens", "/api/search/v3")
-_DESCRIBED = ("/v2/", "/v1/", "/api/")
+_DESCRIBED = ("/v2/", "/v1/search", "/v1/_ping", "/api/search/")
 
 _INTRODUCTION = """\
 What a client of Docker Hub knows, on a host of your own.

@@ -285,12 +285,15 @@ async def list_seen(
 
 
 async def list_found(tx: Transaction, ids: Sequence[int]) -> list[FoundRepository]:
-    """What is shown of repositories, in the order of their ids."""
+    """What is shown of repositories, in the order of their ids. How people are called besides is not
+    told to everybody.
+    """
     return await tx.many(
         FoundRepository,
         """
         select repositories.id, accounts.name as namespace, repositories.name, repositories.description, accounts.badge,
-            accounts.uuid as publisher_uuid, coalesce(nullif(accounts.full_name, ''), accounts.name) as publisher,
+            accounts.uuid as publisher_uuid,
+            case when kind = 'organization' and full_name <> '' then full_name else accounts.name end as publisher,
             star_count, pull_count, repositories.created_at, repositories.updated_at, categories, content_types
         from repositories join accounts on accounts.id = repositories.namespace_id
         where repositories.id in (:ids...bigint) order by repositories.id
