@@ -9,7 +9,7 @@ from homeport.app import open_services
 from homeport.cli.serve import set_up
 from homeport.core import integrity
 from homeport.core.services import Services
-from homeport.search_tokens import PRIVATE, PUBLIC, Token, Wanted
+from homeport.search_tokens import PRIVATE, PUBLIC, QUERY_WORDS_LIMIT, Token, Wanted, holding, in_namespace
 from homeport.settings import Settings
 from homeport.storage.db import search
 from homeport.storage.db.database import Transaction, utcnow
@@ -85,6 +85,21 @@ def test_tokens_are_put_changed_and_deleted(empty_settings: Settings) -> None:
             await tx.run("delete from repositories where name = 'first'")
         assert [await found(services, word) for word in ("apple", "cherry")] == [1, 0]
         await check(services)
+
+    run(empty_settings, verb)
+
+
+def test_very_many_tokens_may_be_asked_for(empty_settings: Settings) -> None:
+    async def verb(services: Services) -> None:
+        async with services.db.write() as tx:
+            await insert(tx, "first", "apple")
+        namespaces = [in_namespace(number) for number in range(search.NAMESPACES_LIMIT)]
+        words = [holding(f"word{number}") for number in range(QUERY_WORDS_LIMIT)]
+        async with services.db.read() as tx:
+            assert len(await search.list_ids(tx, Wanted([namespaces, holding("apple")]), limit=9)) == 1
+            assert await search.list_ids(tx, Wanted([namespaces, *words]), limit=9) == []
+            assert await search.list_popular_ids(tx, Wanted(words)) == []
+            assert await search.list_opened_ids(tx, Wanted(words), account_id=1, limit=9) == []
 
     run(empty_settings, verb)
 

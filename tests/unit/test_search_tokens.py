@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeport.search_tokens import TOKEN_LENGTH_LIMIT, Token, Wanted, called, holding, tokens_of, words_of
+from homeport.search_tokens import TOKEN_LENGTH_LIMIT, Token, Wanted, called, holding, in_namespace, tokens_of, words_of
 from homeport.storage.db.postgres import query_expression
+from homeport.storage.db.search import NAMESPACES_LIMIT
 from homeport.storage.db.sqlite import match_expression
 
 TEXTS = st.text(max_size=60)
@@ -100,5 +101,8 @@ def test_fts5_understands_every_word(words: list[str]) -> None:
     found = tokens("app", " ".join(plain))
     connection.execute("insert into t (rowid, tokens) values (7, ?)", (found,))
     asked = match_expression(Wanted([[called("app")], *(holding(word) for word in plain)]))
+    assert connection.execute("select rowid from t where t match ?", (asked,)).fetchall() == [(7,)]
+    # The longest list of namespaces that is ever asked for.
+    asked = match_expression(Wanted([[in_namespace(number) for number in range(NAMESPACES_LIMIT)], [called("app")]]))
     assert connection.execute("select rowid from t where t match ?", (asked,)).fetchall() == [(7,)]
     connection.close()

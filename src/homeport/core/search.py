@@ -117,13 +117,13 @@ async def _candidates(tx: Transaction, view: View, search: Search) -> list[int]:
     groups = [holding(word) for word in search.words]
     if search.categories:
         groups.append([in_category(slug) for slug in search.categories])
+    places = [_visible(view)]
     if search.filter_.badges and Badge.NONE not in search.filter_.badges:
         marked = await rows.list_namespace_ids(tx, badges=search.filter_.badges)
         if not marked:
             return []
-        groups.append([in_namespace(id_) for id_ in marked])
-    visible = _visible(view)
-    ids = await rows.list_ids(tx, Wanted([visible, *groups]), limit=LIMIT)
+        places.append([in_namespace(id_) for id_ in marked])
+    ids = await rows.list_ids(tx, Wanted([*places, *groups]), limit=LIMIT)
     if len(ids) == LIMIT:
         ids += await _first_of_many(tx, view, search, groups)
     if view.sight is Sight.OPENED:

@@ -10,14 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from homeport.api.hub.search import rounded
-from homeport.core import search
-from homeport.core.access import ANONYMOUS
+from homeport.core import accounts, search
+from homeport.core.access import ANONYMOUS, Actor
 from homeport.core.search import Search
 from homeport.core.services import Services
 from homeport.names import RepositoryName
 from homeport.search_tokens import QUERY_LENGTH_LIMIT, QUERY_WORDS_LIMIT, words_of
 from homeport.storage.db.database import Transaction
-from homeport.storage.db.records import OrganizationRole, Permission
+from homeport.storage.db.records import Badge, OrganizationRole, Permission
+from homeport.storage.db.search import Filter
 from tests.api.hub.people import execute
 from tests.api.hub.pushing import Owned
 from tests.api.registry.test_statements import count
@@ -404,6 +405,29 @@ def test_of_more_than_are_looked_at_the_best_are_there(home: Home, monkeypatch: 
     assert names[:4] == [exact, of_marked, starred, pulled]
     assert set(names[4:]) <= set(plain)
     assert answer.total == len(names) <= 7
+
+
+def test_filters_hold_for_what_has_been_opened_too(home: Home) -> None:
+    mark, friend = word(), home.user()
+    names = []
+    for mark_of_namespace in ("official", "verified_publisher", ""):
+        owner = home.user()
+        badge(home, owner.name, mark_of_namespace)
+        names.append(home.repository(owner.name, mark, is_private=True))
+        home.collaborator(names[-1], friend, Permission.READ)
+
+    async def run(services: Services) -> list[set[str]]:
+        found = []
+        async with services.db.read(scan=True) as tx:
+            actor = Actor.of(await accounts.access_user(tx, friend.name))
+            for badges in ([], [Badge.OFFICIAL], [Badge.OFFICIAL, Badge.VERIFIED_PUBLISHER], [Badge.NONE]):
+                wanted = Search(text=mark, words=[mark], filter_=Filter(badges=badges))
+                answer = await search.find(tx, actor=actor, search=wanted, offset=0, limit=9)
+                found.append({f"{one.namespace}/{one.name}" for one in answer.repositories})
+        return found
+
+    official, verified, plain = map(str, names)
+    assert home.run(run) == [{official, verified, plain}, {official}, {official, verified}, {plain}]
 
 
 def test_a_search_costs_the_same_for_one_and_for_many(home: Home, shelf: Shelf) -> None:
