@@ -106,6 +106,11 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
+def is_line(text: str) -> bool:
+    """Whether a text is one line that people can read: spaces and joiners of all scripts are part of it."""
+    return not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
+
+
 class RepositoryName(NamedTuple):
     """`namespace/name`."""
 

@@ -432,6 +432,11 @@ HUB = [
     Row("GET", "/v2/repositories/{namespace}/{repository}/tags/{tag}/images", SEE),
     Row("GET", "/v2/categories", ANYBODY),
     Row("GET", "/v2/repositories/namespaces", Rule(KNOWN)),
+    Row("GET", "/v2/search/repositories", ANYBODY, query="?query={repo}"),
+    Row("GET", "/api/search/v4", ANYBODY, query="?query={repo}"),
+    Row("GET", "/api/search/v3/catalog/search", ANYBODY, query="?query={repo}"),
+    Row("GET", "/v1/_ping", OPEN),
+    Row("GET", "/v1/search", ANYBODY, query="?q={repo}"),
     Row("POST", "/v2/repositories", MAKE, 201, body={"namespace": "{namespace}", "name": "{new}"}),
     Row(
         *("POST", "/v2/namespaces/{namespace}/repositories/{repository}/delete-tags", ADMINISTER),

@@ -490,6 +490,11 @@ DAMAGES: dict[str, tuple[Callable[[Settings], None], str]] = {
         ),
         "tag-count",
     ),
+    "tokens of a search": (
+        lambda settings: execute(settings, "update repository_search set tokens = '~public'"),
+        "search",
+    ),
+    "nothing to be found by": (lambda settings: execute(settings, "delete from repository_search"), "search"),
     "a count too few by time": (
         lambda settings: execute(
             settings, "update tag_stretches set tag_count = tag_count - 1 where ordering = 'updated_at'"

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tests.postgres import free_port
 CLIENTS = ("docker", "podman", "buildah", "skopeo")
 # HOMEPORT_BIN names another installation than the one that runs the tests.
 HOMEPORT = os.environ.get("HOMEPORT_BIN") or str(Path(sys.executable).with_name("homeport"))
+
+ENGINE_READY_WITHIN_S = 60
 
 # vfs needs no privileges that a container lacks.
 STORAGE = """[storage]
@@ -67,6 +70,31 @@ def serving(data: Path, **settings: str) -> Iterator[Server]:
         finally:
             process.terminate()
             process.wait(timeout=60)
+
+
+@contextlib.contextmanager
+def running_engine(folder: Path) -> Iterator[str]:
+    """Docker's engine without networks and containers, for what the client does not do by itself; its address."""
+    address = f"unix://{folder}/engine.sock"
+    no_network = ["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-masq=false", "--userland-proxy=false"]
+    folders = ["--data-root", f"{folder}/engine", "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/engine.pid"]
+    command = ["dockerd", "--storage-driver=vfs", *no_network, *folders, "--host", address]
+    with open(folder / "engine.log", "ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            _wait_for_engine(address, process)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+def _wait_for_engine(address: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + ENGINE_READY_WITHIN_S
+    while subprocess.run(["docker", "--host", address, "version"], capture_output=True, check=False).returncode != 0:
+        assert process.poll() is None, "the engine ended"
+        assert time.monotonic() < deadline, "the engine did not become ready"
+        time.sleep(0.2)
 
 
 class Desk:

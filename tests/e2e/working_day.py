@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.desk import CLIENTS, Desk, Server, serving
+from tests.e2e.desk import CLIENTS, Desk, Server, running_engine, serving
 from tests.home import (
     ADMIN_PASSWORD,
     OCI_CONFIG,
@@ -379,6 +379,38 @@ def test_an_organization_shares_images(tmp_path: Path, server: Server, desk: Des
     # A whole repository goes over to the organization, as a mirror does it every night.
     desk.skopeo("sync", "--all", "--src", "docker", "--dest", "docker", desk.name("admin/multi"), desk.name("acme"))
     assert bob.manifest("acme/multi:latest") == desk.manifest(index)
+
+
+def test_searching(tmp_path: Path, server: Server, hub: httpx.Client) -> None:
+    for namespace, name, is_private in (
+        ("admin", "hammer", False),
+        ("admin", "my-hammer", True),
+        ("library", "hammer", False),
+    ):
+        body = {"name": name, "is_private": is_private, "description": "Drives nails"}
+        assert hub.post(f"/v2/namespaces/{namespace}/repositories", json=body).status_code == 201
+    public, all_ = ["hammer", "admin/hammer"], ["hammer", "admin/hammer", "admin/my-hammer"]
+    desk = Desk(tmp_path / "searcher", server.url)
+    with running_engine(tmp_path) as engine:
+
+        def search(*options: str) -> list[str]:
+            told = ("--format", "{{.Name}}\t{{.Description}}\t{{.IsOfficial}}")
+            lines = desk.run("docker", "--host", engine, "search", *told, *options, desk.name("hammer")).splitlines()
+            rows = [line.split("\t") for line in lines]
+            assert {row[1] for row in rows} <= {"Drives nails"}
+            assert [row[0] for row in rows if row[2] == "[OK]"] == [row[0] for row in rows if "/" not in row[0]]
+            return [row[0] for row in rows]
+
+        assert search() == public
+        assert search("--limit", "1") == public[:1]
+        assert search("--filter", "is-official=true") == public[:1]
+        assert search("--filter", "is-official=false") == public[1:]
+        assert search("--filter", "stars=1") == search("--filter", "is-automated=true") == []
+        # The engine asks for a token to search with, for which it has the one of the login.
+        assert desk.log_in("docker", "admin", ADMIN_PASSWORD).returncode == 0
+        assert search() == all_
+    found = desk.run("podman", "search", "--tls-verify=false", "--format", "{{.Name}}", desk.name("hammer"))
+    assert found.split() == [desk.name(name) for name in public]
 
 
 def test_a_big_layer_comes_back_whole(tmp_path: Path, server: Server, desk: Desk) -> None:

@@ -9,7 +9,9 @@ from homeport.app import open_services
 from homeport.cli.serve import set_up
 from homeport.core import integrity
 from homeport.core.demo import seeding
+from homeport.search_tokens import PRIVATE, PUBLIC, Wanted
 from homeport.settings import Settings
+from homeport.storage.db import search
 from homeport.storage.db.migrate import is_current, migrate
 
 UNDO_REPOSITORIES = [
@@ -34,7 +36,23 @@ UNDO_REPOSITORIES = [
     ),
 ]
 
+UNDO_ACCOUNTS = [
+    "drop index organization_members_of_account",
+    *(f"drop table {table}" for table in ("mail_requests", "confirmations", "ended_sessions")),
+]
+
+UNDO_WEBHOOKS = [
+    f"drop table {table}" for table in ("webhook_deliveries", "webhook_events", "webhook_targets", "webhooks")
+]
+
+UNDO_SEARCH = [
+    *(f"drop index {index}" for index in ("repositories_popular_star_count", "repositories_popular_pull_count")),
+    "drop index accounts_badge",
+    "drop table repository_search",
+]
+
 FILLED = {
+    "repository_search": "repository_id, tokens",
     "repositories": "id, storage_bytes, media_types, content_types, categories, is_active, star_count, modified_at",
     "repository_types": "repository_id, kind, type, manifest_count",
     "repository_blobs": "repository_id, blob_id, counted_bytes",
@@ -55,17 +73,31 @@ def test_what_was_pushed_before_is_counted_as_what_is_pushed_now(empty_settings:
             pushed = await _filled(services)
             assert all(pushed.values())
             async with services.db.write() as tx:
-                for statement in UNDO_REPOSITORIES:
+                undo_search = _undo_search(is_sqlite=empty_settings.is_sqlite)
+                for statement in [*undo_search, *UNDO_WEBHOOKS, *UNDO_ACCOUNTS, *UNDO_REPOSITORIES]:
                     await tx.run(statement)
                 await tx.run("update alembic_version set version_num = :version", version="0003")
         assert not await is_current(empty_settings)
         assert await migrate(empty_settings)
         async with open_services(empty_settings) as services:
             assert await _filled(services) == pushed
+            assert await _found(services) == len(pushed["repositories"])
             findings = [finding async for finding in integrity.check(services)]
             assert [finding for finding in findings if finding.severity == integrity.ERROR] == []
 
     asyncio.run(run())
+
+
+def _undo_search(*, is_sqlite: bool) -> list[str]:
+    """SQLite's index goes before the table that it is of, PostgreSQL's function after the index that needs it."""
+    if is_sqlite:
+        return ["drop table repository_tokens", *UNDO_SEARCH]
+    return [*UNDO_SEARCH, "drop function repository_tokens"]
+
+
+async def _found(services: Any) -> int:
+    async with services.db.read() as tx:
+        return len(await search.list_ids(tx, Wanted([[PUBLIC, PRIVATE]]), limit=1000))
 
 
 async def _filled(services: Any) -> dict[str, list[str]]:

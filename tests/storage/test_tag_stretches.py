@@ -12,7 +12,7 @@ from homeport.cli.serve import set_up
 from homeport.core import integrity
 from homeport.core.services import Services
 from homeport.settings import Settings
-from homeport.storage.db import repository_types, tag_stretches, tags
+from homeport.storage.db import repository_types, search, tag_stretches, tags
 from homeport.storage.db.database import Transaction, utcnow
 from homeport.storage.db.tag_stretches import Ordering
 from homeport.versions import version_key
@@ -44,9 +44,11 @@ async def new_repository(tx: Transaction) -> tuple[int, int]:
         content=b"",
         now=utcnow(),
     )
+    assert namespace is not None
     assert repository is not None
     assert manifest is not None
     await repository_types.add(tx, repository, media_type="x", content_type="unrecognized")
+    await search.put(tx, namespace_id=namespace, namespace="admin", name=f"r{number}", description="", is_private=False)
     return repository, manifest
 
 

@@ -22,6 +22,7 @@ from homeport.errors import (
 from homeport.names import RepositoryName
 from homeport.storage.db import orgs as org_rows
 from homeport.storage.db import repositories as rows
+from homeport.storage.db import search as search_rows
 from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import (
     AccessToken,
@@ -34,6 +35,7 @@ from homeport.storage.db.records import (
     Repository,
 )
 from homeport.storage.db.repositories import Sight
+from homeport.storage.db.search import View
 
 
 class Action(StrEnum):
@@ -302,6 +304,22 @@ def _sight_of(actor: Actor, namespace: Namespace) -> Sight:
     if namespace.role is not None and Action.PULL in ROLE_ACTIONS[namespace.role]:
         return Sight.ALL
     return Sight.PUBLIC if actor.is_anonymous else Sight.OPENED
+
+
+async def see_everywhere(tx: Transaction, actor: Actor) -> View | None:
+    """Which repositories of all namespaces the actor may know of; None where that is none at all.
+
+    What a search finds is what `see_repository` lets one see, but for tokens that name single repositories.
+    """
+    if not actor.ceiling.allows_everywhere(Action.PULL, is_private=False):
+        return None
+    if actor.is_anonymous or not actor.ceiling.allows_everywhere(Action.PULL, is_private=True):
+        return View(Sight.PUBLIC)
+    if actor.is_site_admin or actor.account_id is None:
+        return View(Sight.ALL)
+    roles = [role for role, actions in ROLE_ACTIONS.items() if Action.PULL in actions]
+    of_member = await search_rows.list_namespace_ids_of_member(tx, account_id=actor.account_id, roles=roles)
+    return View(Sight.OPENED, actor.account_id, [actor.account_id, *of_member])
 
 
 async def _see(tx: Transaction, actor: Actor, name: RepositoryName) -> tuple[Repository, frozenset[Action]]:

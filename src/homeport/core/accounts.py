@@ -6,7 +6,7 @@ from homeport.core import audit, directory, mails, passwords
 from homeport.core.access import Actor
 from homeport.core.audit import AuditAction
 from homeport.errors import AccountChangeRefused, AccountExists, AccountUnknown, FieldInvalid
-from homeport.names import AccountName, is_mail_address
+from homeport.names import AccountName, is_line, is_mail_address
 from homeport.settings import Settings
 from homeport.storage.db import accounts as rows
 from homeport.storage.db import confirmations, org_settings
@@ -64,7 +64,7 @@ def check_line(field: str, text: str) -> None:
     """Raises FieldInvalid unless this is a line of readable text, or nothing."""
     if len(text) > FULL_NAME_LENGTH_LIMIT:
         raise FieldInvalid({field: [f"At most {FULL_NAME_LENGTH_LIMIT} characters."]}, f"invalid {field}")
-    if not text.isprintable():
+    if not is_line(text):
         raise FieldInvalid({field: ["No line ends and control characters."]}, f"invalid {field}")
 
 

@@ -40,6 +40,9 @@ REFRESH_AUDIENCE = "refresh"
 SECOND_FACTOR_AUDIENCE = "second-factor"
 ISSUER = "homeport"
 
+SEARCH_ACCESS = {"type": "registry", "name": "catalog", "actions": ["search"]}
+"""What a registry token carries that an engine searches with (`registry:catalog:search`)."""
+
 ACCESS_TOKEN_LIFETIME_S = 600
 SECOND_FACTOR_LIFETIME_S = 300
 """Within which the code has to follow the password."""
@@ -210,6 +213,21 @@ class Authenticator:
         """
         return await self._actor(token, REGISTRY_AUDIENCE)
 
+    async def searcher(self, token: str) -> Actor:
+        """Who searches with a bearer token: one of the Hub API, or one of the registry. Who has one of the latter finds
+        what is their own only if it was asked for that.
+
+        Raises:
+            NotAuthenticated
+        """
+        try:
+            claims = self._signer.verify(token, audience=REGISTRY_AUDIENCE)
+        except NotAuthenticated:
+            return await self.hub_actor(token)
+        async with self._db.read() as tx:
+            actor = (await _bound_credential(tx, claims)).actor if claims.get(_OURS) is not None else ANONYMOUS
+        return actor if SEARCH_ACCESS in (claims.get("access") or ()) else ANONYMOUS
+
     async def credential(self, token: str, *, audience: str) -> Credential:
         """Whose token this is, read anew: for tokens that are shown once in a while.
 
@@ -313,6 +331,8 @@ def _grants(access: Any) -> list[Grant]:
     """The layer that a registry token adds: what its `access` claim names, and nothing else."""
     grants = []
     for entry in access or ():
+        if entry["type"] != "repository":
+            continue
         actions = frozenset(Action(action) for action in entry["actions"])
         if Action.PUSH in actions:
             actions |= {Action.CREATE}  # a first push makes the repository

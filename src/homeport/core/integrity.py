@@ -14,11 +14,12 @@ import msgspec
 from homeport.core.services import Services
 from homeport.errors import BlobUnknown, StoreUnavailable
 from homeport.names import Digest
+from homeport.search_tokens import tokens_of
 from homeport.storage.db import blobs as blob_rows
 from homeport.storage.db import integrity as rows
 from homeport.storage.db import uploads as upload_rows
 from homeport.storage.db.database import Transaction
-from homeport.storage.db.integrity import CountedRepository
+from homeport.storage.db.integrity import CountedRepository, SearchedRepository
 from homeport.storage.db.records import Blob
 
 PAGE_SIZE = 200
@@ -45,6 +46,8 @@ async def check(services: Services, *, is_fast: bool = False) -> AsyncIterator[F
     async for finding in _check_tags(services):
         yield finding
     async for finding in _check_counts(services):
+        yield finding
+    async for finding in _check_search(services):
         yield finding
 
 
@@ -167,3 +170,22 @@ async def _check_counts(services: Services) -> AsyncIterator[Finding]:
             for stretch in wrong:
                 detail = f"{stretch.tag_count} tags said, {stretch.found_count} found, from {stretch.start!r}"
                 yield Finding(ERROR, "tag-stretch", f"{stretch.repository} by {stretch.ordering}", detail)
+
+
+async def _check_search(services: Services) -> AsyncIterator[Finding]:
+    async for page in _pages(services, rows.list_searched):
+        for repository in page:
+            if repository.tokens != _tokens_of(repository):
+                what = f"{repository.namespace}/{repository.name}"
+                yield Finding(ERROR, "search", what, "search does not find it by what it is like now")
+
+
+def _tokens_of(repository: SearchedRepository) -> str:
+    return tokens_of(
+        namespace_id=repository.namespace_id,
+        namespace=repository.namespace,
+        name=repository.name,
+        description=repository.description,
+        is_private=repository.is_private,
+        categories=msgspec.json.decode(repository.categories, type=list[str]),
+    )

@@ -14,6 +14,7 @@ from homeport.names import RepositoryName
 from homeport.storage.db import repositories as repository_rows
 from homeport.storage.db.database import Transaction
 
+_SEARCH = "registry:catalog:search"
 _CARRIED = (Action.PULL, Action.PUSH, Action.DELETE)
 
 
@@ -40,6 +41,11 @@ def parse_scopes(texts: Sequence[str]) -> list[RequestedScope]:
         actions = frozenset(action for action in _CARRIED if action in asked or "*" in asked)
         scopes.append(RequestedScope(name, actions))
     return scopes
+
+
+def asks_to_search(texts: Sequence[str]) -> bool:
+    """Whether a token is to be searched with, which anybody's may."""
+    return _SEARCH in " ".join(texts).split()
 
 
 async def granted_access(tx: Transaction, *, actor: Actor, scopes: Sequence[RequestedScope]) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ from homeport.names import RepositoryName
 from homeport.settings import Plans, Settings
 from homeport.storage.db import orgs as org_rows
 from homeport.storage.db import repositories as rows
+from homeport.storage.db import search as search_rows
 from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import ListedRepository, Namespace, Repository, RepositoryDetails
 from homeport.storage.db.repositories import Filter, Ordering
@@ -217,8 +218,21 @@ async def update_repository(
     changed = {field: value for field, value in values.items() if value is not None and value != before[field]}
     if changed:
         await rows.update(tx, repository.id, **{**before, **changed})
+        await _put_into_search(tx, repository, {**before, **changed})
         await audit.record_all(tx, actor, _update_events(repository, changed))
     return await _shown(tx, actor, repository)
+
+
+async def _put_into_search(tx: Transaction, repository: Repository, present: dict[str, Any]) -> None:
+    await search_rows.put(
+        tx,
+        namespace_id=repository.namespace_id,
+        namespace=repository.namespace,
+        name=repository.name,
+        description=present["description"],
+        is_private=present["is_private"],
+        categories=msgspec.json.decode(present["categories"], type=list[str]),
+    )
 
 
 async def _check_plan(tx: Transaction, plans: Plans, name: RepositoryName) -> None:
@@ -332,6 +346,14 @@ async def _create(
         full_description=full_description,
     )
     if is_new:
+        await search_rows.put(
+            tx,
+            namespace_id=namespace.id,
+            namespace=namespace.name,
+            name=name.name,
+            description=description,
+            is_private=is_private,
+        )
         data = {"privacy": _privacy(is_private=is_private)}
         await audit.record(tx, actor, AuditAction.REPO_CREATE, account_id=namespace.id, name=str(name), **data)
     return is_new

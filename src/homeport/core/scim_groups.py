@@ -16,7 +16,7 @@ from homeport.core.plans import check_teams
 from homeport.core.scim_tokens import Provider
 from homeport.core.teams import NAME_LENGTH_LIMIT, is_owners
 from homeport.errors import FieldInvalid, ScimGroupExists, ScimGroupUnknown, TeamExists, TeamProtected
-from homeport.names import OWNERS_TEAM, folded
+from homeport.names import OWNERS_TEAM, folded, is_line
 from homeport.storage.db import scim_groups as rows
 from homeport.storage.db import scim_users as user_rows
 from homeport.storage.db import teams as team_rows
@@ -300,7 +300,7 @@ def _check(wanted: WantedGroup) -> None:
     for name, text in (("displayName", wanted.display_name), ("externalId", wanted.external_id or "")):
         if len(text) > TEXT_LENGTH_LIMIT:
             problem = f"at most {TEXT_LENGTH_LIMIT} characters"
-        elif not text.isprintable():
+        elif not is_line(text):
             problem = "no line ends and control characters"
         else:
             continue

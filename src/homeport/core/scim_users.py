@@ -33,7 +33,7 @@ from homeport.errors import (
     ScimUserUnknown,
     UserNameImmutable,
 )
-from homeport.names import OWNERS_TEAM, AccountName, folded, is_mail_address
+from homeport.names import OWNERS_TEAM, AccountName, folded, is_line, is_mail_address
 from homeport.storage.db import access_tokens as token_rows
 from homeport.storage.db import accounts as account_rows
 from homeport.storage.db import domains as domain_rows
@@ -584,4 +584,4 @@ def _problem(text: str | None) -> str:
         return ""
     if len(text) > TEXT_LENGTH_LIMIT:
         return f"at most {TEXT_LENGTH_LIMIT} characters"
-    return "" if text.isprintable() else "no line ends and control characters"
+    return "" if is_line(text) else "no line ends and control characters"

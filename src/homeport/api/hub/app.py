@@ -32,6 +32,7 @@ from homeport.api.hub import (
     repositories,
     repository_groups,
     scim_tokens,
+    search,
     second_factor,
     sign_ups,
     tag_deletions,
@@ -56,8 +57,11 @@ OPEN: Sequence[ControllerRouterHandler] = [
     *password_changes.open_handlers,
     *sign_ups.open_handlers,
     *documents.handlers,
+    *search.engine_handlers,
 ]
-"""A login is no place to ask for a token: clients send the one that has expired along."""
+"""A login is no place to ask for a token: clients send the one that has expired along. Engines search with what they
+have.
+"""
 
 IDENTIFIED: Sequence[ControllerRouterHandler] = [
     *authentication.handlers,
@@ -73,6 +77,7 @@ IDENTIFIED: Sequence[ControllerRouterHandler] = [
     *profiles.handlers,
     password_changes.router,
     email_changes.router,
+    *search.handlers,
     *org_settings.handlers,
     *domains.handlers,
     *badges.handlers,

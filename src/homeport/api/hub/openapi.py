@@ -26,7 +26,8 @@ _SECURITY: Mapping[Bearer, list[dict[str, list[str]]]] = {
 }
 
 # Paths by which older clients know what has a newer one. A GET with a body is a former way, too.
-_FORMER = ("/v2/repositories", "/v2/api_tokens")
+_FORMER = ("/v2/repositories", "/v2/api_tokens", "/api/search/v3")
+_DESCRIBED = ("/v2/", "/v1/search", "/v1/_ping", "/api/search/")
 
 _INTRODUCTION = """\
 What a client of Docker Hub knows, on a host of your own.
@@ -47,6 +48,7 @@ _SECTIONS = {
     Section.USERS: "The signed-in user, and what is shown of the others.",
     Section.SETTINGS: "What members of an organization may pull, and other policies.",
     Section.REPOSITORIES: "Repositories and their tags.",
+    Section.SEARCH: "Finding repositories by name, namespace and description, the best match first.",
     Section.ORGANIZATIONS: "Organizations and their members.",
     Section.GROUPS: "Teams of an organization. Docker's API calls them groups.",
     Section.INVITES: "Asking people into an organization.",
@@ -177,7 +179,7 @@ def merged(description: dict[str, Any], other: Mapping[str, Any]) -> dict[str, A
 
 def _operations(routes: Iterable[BaseRoute]) -> Iterator[Operation]:
     for route in routes:
-        if not isinstance(route, HTTPRoute) or not route.path.startswith("/v2/"):
+        if not isinstance(route, HTTPRoute) or not route.path.startswith(_DESCRIBED):
             continue
         for handler in route.route_handlers:
             for method in handler.http_methods:

@@ -26,6 +26,7 @@ class Section(StrEnum):
     USERS = "Users"
     SETTINGS = "Organization settings"
     REPOSITORIES = "Repositories"
+    SEARCH = "Search"
     ORGANIZATIONS = "Organizations"
     GROUPS = "Groups (teams)"
     INVITES = "Invites"

@@ -10,9 +10,9 @@ from homeport.api.http import Headers, Request, Response, basic_credentials
 from homeport.api.registry.errors import error_response
 from homeport.core.access import ANONYMOUS
 from homeport.core.activity import Door, Visit
-from homeport.core.authentication import Credential, IssuedToken
+from homeport.core.authentication import SEARCH_ACCESS, Credential, IssuedToken
 from homeport.core.limits import pull_limit
-from homeport.core.registry_tokens import granted_access, parse_scopes
+from homeport.core.registry_tokens import asks_to_search, granted_access, parse_scopes
 from homeport.core.services import Services
 from homeport.errors import BodyInvalid, CredentialsInvalid, NotAuthenticated
 
@@ -92,7 +92,9 @@ async def _issue(services: Services, credential: Credential | None, scope_texts:
     if limit := pull_limit(services.settings, actor):
         parameters = {"pull_limit": str(limit), "pull_limit_interval": str(services.settings.pull_limit_window)}
         access = [{**entry, "parameters": parameters} for entry in access]
-    granted = " ".join(f"repository:{entry['name']}:{','.join(entry['actions'])}" for entry in access)
+    if asks_to_search(scope_texts):
+        access = [*access, SEARCH_ACCESS]
+    granted = " ".join(f"{entry['type']}:{entry['name']}:{','.join(entry['actions'])}" for entry in access)
     return services.authenticator.registry_token(credential, access), granted
 
 

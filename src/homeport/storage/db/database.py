@@ -1,8 +1,9 @@
 """The contract of the database: transactions that run SQL as it is written, and give frozen structs.
 
 SQL stands where it is used, in the words that SQLite and PostgreSQL share, with named parameters (`:name`). What a
-parameter may be: None, bool, int, str, bytes, an aware `datetime` (stored as UTC microseconds), or a list of int or
-str, which is written `in (:names...text)` or `in (:ids...bigint)`.
+parameter may be: None, bool, int, str, bytes, an aware `datetime` (stored as UTC microseconds), a list of int or str,
+which is written `in (:names...text)` or `in (:ids...bigint)`, or a `search_tokens.Wanted`, which is written `from
+(:wanted...tokens) as …` and gives the `id` of each repository that has them, in no order.
 
 Columns come in the order of the struct's fields; the first use of a statement checks that, so that a changed query
 fails in its first test and never swaps two values silently.
@@ -26,7 +27,7 @@ CACHE_LIMIT = 2048
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
-PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)(?:\.\.\.(bigint|text))?")
+PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)(?:\.\.\.(bigint|text|tokens))?")
 
 
 Listener = Callable[[str, int], None]

@@ -65,6 +65,19 @@ class CountedRepository(msgspec.Struct, frozen=True):
     by_content_type: int
 
 
+class SearchedRepository(msgspec.Struct, frozen=True):
+    """A repository with the tokens that it is found by; None where there are none. `categories` is a JSON list."""
+
+    id: int
+    namespace_id: int
+    namespace: str
+    name: str
+    description: str
+    is_private: bool
+    categories: str
+    tokens: str | None
+
+
 _NAME = "accounts.name || '/' || repositories.name as repository"
 _REPOSITORY = """
     join repositories on repositories.id = {table}.repository_id
@@ -146,6 +159,21 @@ async def list_repositories(tx: Transaction, after: int, *, limit: int) -> list[
             (select cast(coalesce(sum(manifest_count), 0) as bigint) from repository_types
                 where repository_id = repositories.id and kind = 'content') as by_content_type
         from repositories join accounts on accounts.id = namespace_id
+        where repositories.id > :after order by repositories.id limit :limit
+        """,
+        after=after,
+        limit=limit,
+    )
+
+
+async def list_searched(tx: Transaction, after: int, *, limit: int) -> list[SearchedRepository]:
+    return await tx.many(
+        SearchedRepository,
+        """
+        select repositories.id, namespace_id, accounts.name as namespace, repositories.name, description, is_private,
+            categories, tokens
+        from repositories join accounts on accounts.id = namespace_id
+        left join repository_search on repository_id = repositories.id
         where repositories.id > :after order by repositories.id limit :limit
         """,
         after=after,

@@ -14,6 +14,7 @@ import asyncpg
 import msgspec
 
 from homeport.errors import DatabaseUnavailable, ValueUnstorable
+from homeport.search_tokens import Token, Wanted
 from homeport.storage.db.database import PARAMETER, Cache, Listener, RowMaker, to_microseconds
 
 T = TypeVar("T")
@@ -33,6 +34,14 @@ _OUTAGES = (
     asyncpg.exceptions.InsufficientResourcesError,
     asyncpg.exceptions.TransactionRollbackError,  # a deadlock: the same request will do the next time
 )
+
+
+_LISTED = {
+    "bigint": "select unnest({}::bigint[])",
+    "text": "select unnest({}::text[])",
+    "tokens": """select repository_id as id from repository_search
+        where repository_tokens(tokens) @@ cast(cast({} as text) as tsquery)""",
+}
 
 
 class PostgresTransaction:
@@ -87,7 +96,21 @@ class PostgresTransaction:
 
 
 def _value(value: Any) -> Any:
-    return to_microseconds(value) if type(value) is datetime else value
+    kind = type(value)
+    if kind is datetime:
+        return to_microseconds(value)
+    return query_expression(value) if kind is Wanted else value
+
+
+def query_expression(wanted: Wanted) -> str:
+    """As a `tsquery` is written (PostgreSQL manual §8.11.2): a lexeme in quotes is nothing but that."""
+    groups = (" | ".join(map(_lexeme, group)) for group in wanted.groups)
+    return " & ".join(f"({group})" for group in groups)
+
+
+def _lexeme(token: Token) -> str:
+    quoted = token.text.replace("\\", "\\\\").replace("'", "''")
+    return f"'{quoted}':*" if token.is_prefix else f"'{quoted}'"
 
 
 class PostgresDatabase:
@@ -141,7 +164,7 @@ class PostgresDatabase:
                 if match[1] not in names:
                     names.append(match[1])
                 place = f"${names.index(match[1]) + 1}"
-                return f"select unnest({place}::{match[2]}[])" if match[2] else place
+                return _LISTED[match[2]].format(place) if match[2] else place
 
             found = self._statements[sql] = (PARAMETER.sub(number, sql), names)
         return found

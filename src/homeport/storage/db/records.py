@@ -262,6 +262,32 @@ class Collaborator(msgspec.Struct, frozen=True):
     permission: Permission
 
 
+class FoundRepository(msgspec.Struct, frozen=True):
+    """A repository as a search shows it. The last two are JSON lists of texts."""
+
+    id: int
+    namespace: str
+    name: str
+    description: str
+    badge: Badge
+    publisher_uuid: str
+    publisher: str
+    star_count: int
+    pull_count: int
+    created_at: datetime
+    updated_at: datetime
+    categories: str
+    content_types: str
+
+
+class RepositoryPlatform(msgspec.Struct, frozen=True):
+    """A platform that something in a repository is for; None where that is not said."""
+
+    repository_id: int
+    os: str | None
+    architecture: str | None
+
+
 class RepositoryTeam(msgspec.Struct, frozen=True):
     """What a team has been given on a repository."""
 

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from homeport.errors import DatabaseUnavailable, HomeportError, ValueUnstorable
+from homeport.search_tokens import Token, Wanted
 from homeport.storage.db.database import PARAMETER, Cache, Listener, RowMaker, to_microseconds
 
 T = TypeVar("T")
@@ -31,6 +32,13 @@ GROUP_LIMIT = 64
 
 LOCK_TIMEOUT_MS = 30_000
 """How long a writer waits for another process (a second worker, an operators' command)."""
+
+_LIST = "select value from json_each(:{})"
+_LISTED = {
+    "bigint": _LIST,
+    "text": _LIST,
+    "tokens": "select rowid as id from repository_tokens where repository_tokens match :{}",
+}
 
 
 def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
@@ -115,6 +123,8 @@ class SqliteTransaction:
                 parameters[name] = to_microseconds(value)
             elif kind is list:
                 parameters[name] = json.dumps(value)
+            elif kind is Wanted:
+                parameters[name] = match_expression(value)
             elif isinstance(value, str) and "\0" in value:
                 raise ValueUnstorable  # PostgreSQL cannot; both refuse alike
 
@@ -138,6 +148,17 @@ def _execute(
         raise _explained(error) from error
     except (UnicodeEncodeError, OverflowError):
         raise ValueUnstorable from None
+
+
+def match_expression(wanted: Wanted) -> str:
+    """As FTS5 writes it (SQLite's page on FTS5, §3): a token in quotes is nothing but that."""
+    groups = (" OR ".join(map(_token, group)) for group in wanted.groups)
+    return " AND ".join(f"({group})" for group in groups)
+
+
+def _token(token: Token) -> str:
+    quoted = token.text.replace('"', '""')
+    return f'"{quoted}" *' if token.is_prefix else f'"{quoted}"'
 
 
 def _begin_late(writer: sqlite3.Connection) -> None:
@@ -239,9 +260,7 @@ class SqliteDatabase:
     def statement(self, sql: str) -> str:
         """The statement in SQLite's words; parameters are named alike, only lists differ."""
         if (found := self._statements.get(sql)) is None:
-            found = PARAMETER.sub(
-                lambda match: f"select value from json_each(:{match[1]})" if match[2] else match[0], sql
-            )
+            found = PARAMETER.sub(lambda match: _LISTED[match[2]].format(match[1]) if match[2] else match[0], sql)
             self._statements[sql] = found
         return found
 
