@@ -131,7 +131,7 @@ def _all_of(provider: IdentityProvider, path: str, attributes: Sequence[Attribut
 def _fill(provider: IdentityProvider, chance: random.Random) -> None:
     """Users and groups of all kinds; the same in every run."""
     users = [provider.user(f"{word} {number}", **_user_fields(chance)) for number, word in enumerate(WORDS)]
-    users += [provider.user(f"User{number}@Example.COM", **_user_fields(chance)) for number in range(5)]
+    users += [provider.user(f"User{number}@Filters.Example.COM", **_user_fields(chance)) for number in range(5)]
     for number, word in enumerate(chance.sample(WORDS, 14)):
         some = chance.sample(users, chance.choice([0, 1, 2, 5]))
         group = provider.group(f"{word}{number}", *some)
