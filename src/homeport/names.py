@@ -74,6 +74,7 @@ _DOMAIN = re.compile(rf"(?:{_LABEL}\.)+(?![0-9]+$){_LABEL}")
 _WORD = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _HOST_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _MAIL_ADDRESS = re.compile(rf"(?=[^@]{{1,64}}@){_WORD}(?:\.{_WORD})*@{_HOST_LABEL}(?:\.{_HOST_LABEL})*")
+_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}")
 
 
@@ -107,8 +108,12 @@ def folded(text: str) -> str:
 
 
 def is_line(text: str) -> bool:
-    """Whether a text is one line that people can read: spaces and joiners of all scripts are part of it."""
-    return not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
+    """Whether a text is one line that people can read: spaces and joiners of all scripts are part of it, what turns
+    the direction of the text around it is not.
+    """
+    return not any(
+        unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _TURNS for character in text
+    )
 
 
 class RepositoryName(NamedTuple):
