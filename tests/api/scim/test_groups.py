@@ -262,6 +262,33 @@ async def _run(services: object, sql: str, **parameters: str) -> None:
         await tx.run(sql, **parameters)
 
 
+def test_a_patch_changes_the_members_that_it_names_and_no_others(provider: Provisioned) -> None:
+    kept, gone, new = (provider.user() for _ in range(3))
+
+    def after(*operations: Json) -> set[str]:
+        group = provider.group(None, kept, gone)
+        answer = provider.patch(f"/Groups/{group['id']}", *operations)
+        assert answer.status_code == 200, answer.text
+        found = members(provider, group)
+        assert {member["value"] for member in answer.json().get("members", ())} == found
+        return found
+
+    add = {"op": "add", "path": "members", "value": refs(new)}
+    without_path = {"op": "add", "value": {"members": refs(new), "displayName": unique("renamed")}}
+    remove = {"op": "remove", "path": f'members[value eq "{gone["id"]}"]'}
+    remove_values = {"op": "remove", "path": "members", "value": refs(gone, new)}
+    every = {"op": "remove", "path": "members"}
+    only = {"op": "replace", "path": "members", "value": refs(new)}
+    long = {"op": "remove", "path": f'{GROUP}:members[value eq "{gone["id"]}"]'}
+    ids = {user["id"] for user in (kept, gone)}
+    assert after(add, remove) == after(remove, without_path) == after(long, add) == {kept["id"], new["id"]}
+    assert after(add, remove_values) == after(remove_values) == {kept["id"]}
+    assert after(add, every) == after(every) == set()
+    assert after(every, add) == after(remove, only) == {new["id"]}
+    assert after(add, {**remove, "path": f'members[value eq "{new["id"]}"]'}) == ids
+    assert after({"op": "replace", "path": "displayName", "value": unique("d")}) == ids
+
+
 # Many at once
 
 
