@@ -1,8 +1,9 @@
 """Members as an identity provider sees and changes them (SCIM `User`).
 
 A provider speaks for the accounts that its organization *manages*: those that it made, and those that it claimed since
-their address is in a domain that is verified for the organization and they are in no other. It renames them, and
-whoever it shuts out is shut out of this hub. Of other members it ends the membership alone; they were somebody before.
+their address is in a domain that is verified for the organization and they are in no other (by a POST, or by the first
+change of a member who was there before). It renames them, and whoever it shuts out is shut out of this hub. Of other
+members it ends the membership alone; they were somebody before.
 
 Whoever is known here and cannot be claimed is invited, and appears once they have accepted. Site administrators and
 members of other organizations alone are out of a provider's reach. Callers hold the organization's lock.
@@ -156,6 +157,22 @@ async def _access(tx: Transaction, provider: Provider, uuid: str) -> ScimUser:
     if user is None:
         raise ScimUserUnknown(uuid)
     return user
+
+
+async def _access_to_change(tx: Transaction, provider: Provider, uuid: str) -> ScimUser:
+    """A user whom the provider is about to change. Who was a member before it came, and could have been claimed, is
+    claimed now: it speaks for them from here on.
+    """
+    user = await _access(tx, provider, uuid)
+    if user.is_managed or user.role is None:
+        return user
+    await tx.lock("account", user.account_id)
+    account = await account_rows.get_by_id(tx, user.account_id)
+    if account is None or not await _is_claimable(tx, provider, account):
+        return user
+    await account_rows.set_managing_organization(tx, account.id, provider.organization.id)
+    await _record(tx, provider, AuditAction.SCIM_USER_UPDATE, user, fields="managed")
+    return await _access(tx, provider, uuid)
 
 
 async def _shown(tx: Transaction, provider: Provider, users: Sequence[ScimUser]) -> list[ShownUser]:
@@ -365,7 +382,7 @@ async def replace(tx: Transaction, *, provider: Provider, uuid: str, wanted: Wan
         PlanLimitReached
     """
     _check(wanted)
-    user = await _access(tx, provider, uuid)
+    user = await _access_to_change(tx, provider, uuid)
     if wanted.is_active and user.role is None:
         # Before anything is changed: what the transaction keeps is the invite alone.
         await _invite_again(tx, provider, user, wanted)
@@ -387,7 +404,7 @@ async def delete(tx: Transaction, *, provider: Provider, uuid: str) -> None:
         ScimUserUnknown
         LastOwner: nobody would be left to own the organization.
     """
-    user = await _access(tx, provider, uuid)
+    user = await _access_to_change(tx, provider, uuid)
     await members.check_dispensable(tx, provider.organization, user.account_id)
     if _may_do_something(user):
         await _shut_out(tx, provider, user)

@@ -153,6 +153,33 @@ def test_who_has_an_address_in_a_verified_domain_and_is_in_no_organization_is_cl
     assert email_of(provider.home, user) == email
 
 
+def test_a_member_who_was_there_before_is_claimed_by_the_first_change(provider: Provisioned) -> None:
+    user = provider.person(provider.domain())
+    provider.home.member(provider.organization, user, OrganizationRole.MEMBER)
+    holdings = Holdings(provider.home, user)
+    path = f"/Users/{provider.id_of(user)}"
+    assert provider.get(path).json()["active"] is True
+    assert not is_managed_by(provider.home, user, provider.organization), "reading claims nobody"
+    assert provider.patch(path, {"op": "replace", "path": "active", "value": False}).json()["active"] is False
+    assert is_managed_by(provider.home, user, provider.organization)
+    assert set(holdings.all().values()) == {401}
+
+
+@pytest.mark.parametrize("is_elsewhere", [True, False], ids=["in another organization", "of another domain"])
+def test_a_member_who_was_there_before_and_cannot_be_claimed_is_taken_out_alone(
+    provider: Provisioned, *, is_elsewhere: bool
+) -> None:
+    user = provider.person(provider.domain()) if is_elsewhere else provider.home.user()
+    if is_elsewhere:
+        provider.home.member(provider.home.organization(provider.home.user()), user, OrganizationRole.MEMBER)
+    provider.home.member(provider.organization, user, OrganizationRole.MEMBER)
+    holdings = Holdings(provider.home, user)
+    path = f"/Users/{provider.id_of(user)}"
+    assert provider.patch(path, {"op": "replace", "path": "active", "value": False}).json()["active"] is False
+    assert not is_managed_by(provider.home, user, provider.organization)
+    assert set(holdings.all().values()) == {200}
+
+
 def in_another_organization(provider: Provisioned) -> User:
     user = provider.person(provider.domain())
     provider.home.member(provider.home.organization(provider.home.user()), user, OrganizationRole.MEMBER)
