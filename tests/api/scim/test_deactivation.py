@@ -312,7 +312,7 @@ def test_of_a_member_who_is_not_managed_the_membership_ends_and_all_that_hangs_o
 
 def test_who_was_not_managed_is_asked_before_they_are_back(provider: Provisioned) -> None:
     home = provider.home
-    user = provider.member(OrganizationRole.EDITOR, provider.domain())
+    user = provider.member(OrganizationRole.EDITOR)
     shown, email = provider.shown(user).json(), email_of(home, user)
     provider.set(shown, active=False)
     before = provider.shown(user).json()
