@@ -56,7 +56,8 @@ class Plan(msgspec.Struct, frozen=True):
 def plans_of(home: Home, verb: Callable[[Transaction], Awaitable[object]], *, must_scan: bool = False) -> list[Plan]:
     """The plans of the statements that a verb runs, each found out just before it is run. Nothing is kept.
 
-    PostgreSQL looks at all of a small table because it likes to; with `must_scan` it does so only where no index helps.
+    PostgreSQL looks at all of a small table, or sorts it, because it likes to; with `must_scan` it does so only where
+    no index helps.
     """
 
     async def explain(services: Services) -> list[Plan]:
