@@ -97,6 +97,14 @@ class AccountName(str):
         return cls(text)
 
 
+def is_account_name(text: str) -> bool:
+    """Whether a new account could have this name."""
+    try:
+        return bool(AccountName.parse(text))
+    except AccountNameInvalid:
+        return False
+
+
 def is_mail_address(text: str) -> bool:
     """Whether a mail can be sent there."""
     return len(text) <= MAIL_ADDRESS_LENGTH_LIMIT and bool(_MAIL_ADDRESS.fullmatch(text))
@@ -107,13 +115,20 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
-def is_line(text: str) -> bool:
-    """Whether a text is one line that people can read: spaces and joiners of all scripts are part of it, what turns
-    the direction of the text around it is not.
+LINE_LENGTH_LIMIT = 255
+"""Characters of a line that people write of themselves or others."""
+
+
+def line_problem(text: str) -> str | None:
+    """What keeps a text from being a line that people can read, in words for them; None if it is one, or empty.
+
+    Spaces and joiners of all scripts are part of a line, what turns the direction of the text around it is not.
     """
-    return not any(
-        unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _TURNS for character in text
-    )
+    if len(text) > LINE_LENGTH_LIMIT:
+        return f"At most {LINE_LENGTH_LIMIT} characters."
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _TURNS for character in text):
+        return "No line ends and control characters."
+    return None
 
 
 class RepositoryName(NamedTuple):

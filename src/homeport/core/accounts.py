@@ -6,7 +6,7 @@ from homeport.core import audit, directory, mails, passwords
 from homeport.core.access import Actor
 from homeport.core.audit import AuditAction
 from homeport.errors import AccountChangeRefused, AccountExists, AccountUnknown, FieldInvalid
-from homeport.names import AccountName, is_line, is_mail_address
+from homeport.names import AccountName, is_mail_address, line_problem
 from homeport.settings import Settings
 from homeport.storage.db import accounts as rows
 from homeport.storage.db import confirmations, org_settings
@@ -17,9 +17,6 @@ from homeport.storage.db.records import Account, AccountKind
 
 REVOKED = "revoked"
 """Announced with an account's id when something that stood for the account has ended."""
-
-FULL_NAME_LENGTH_LIMIT = 255
-"""Characters; other lines that people write of themselves have as many."""
 
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,189}")
 
@@ -62,10 +59,8 @@ async def create_user(
 
 def check_line(field: str, text: str) -> None:
     """Raises FieldInvalid unless this is a line of readable text, or nothing."""
-    if len(text) > FULL_NAME_LENGTH_LIMIT:
-        raise FieldInvalid({field: [f"At most {FULL_NAME_LENGTH_LIMIT} characters."]}, f"invalid {field}")
-    if not is_line(text):
-        raise FieldInvalid({field: ["No line ends and control characters."]}, f"invalid {field}")
+    if problem := line_problem(text):
+        raise FieldInvalid({field: [problem]}, f"invalid {field}")
 
 
 async def access_user(tx: Transaction, name: str) -> Account:

@@ -28,7 +28,6 @@ from homeport.core.audit import AuditAction, Event
 from homeport.core.plans import require_feature
 from homeport.core.teams import access_team
 from homeport.errors import (
-    AccountNameInvalid,
     FieldInvalid,
     InviteJustSent,
     InviteUnknown,
@@ -37,7 +36,7 @@ from homeport.errors import (
     TokenNotAllowed,
     TooManyInvites,
 )
-from homeport.names import OWNERS_TEAM, AccountName, is_mail_address
+from homeport.names import OWNERS_TEAM, is_account_name, is_mail_address
 from homeport.settings import Feature, Plans
 from homeport.storage.db import accounts as account_rows
 from homeport.storage.db import invites as rows
@@ -301,7 +300,7 @@ async def _known(tx: Transaction, invitees: Sequence[str]) -> list[_Guest]:
     """Each invitee with its account, if it is the name or the address of one; without both if it is nothing."""
     texts = [text.strip() for text in invitees]
     addresses = {mails.folded(text) for text in texts if is_mail_address(text)}
-    names = {text.lower() for text in texts if _is_name(text)}
+    names = {text.lower() for text in texts if is_account_name(text.lower())}
     named = {account.name: account for account in await account_rows.list_named(tx, sorted(names))}
     found = await account_rows.list_with_email(tx, sorted(addresses))
     addressed = {mails.folded(account.email): account for account in found if account.email}
@@ -315,13 +314,6 @@ async def _known(tx: Transaction, invitees: Sequence[str]) -> list[_Guest]:
             email = account.email if account else None
             guests.append(_Guest(written, text if is_address else email, account))
     return guests
-
-
-def _is_name(text: str) -> bool:
-    try:
-        return bool(AccountName.parse(text.lower()))
-    except AccountNameInvalid:
-        return False
 
 
 class _Terms(msgspec.Struct, frozen=True):

@@ -16,15 +16,14 @@ from homeport.core.plans import check_teams
 from homeport.core.scim_tokens import Provider
 from homeport.core.teams import NAME_LENGTH_LIMIT, is_owners
 from homeport.errors import FieldInvalid, ScimGroupExists, ScimGroupUnknown, TeamExists, TeamProtected
-from homeport.names import OWNERS_TEAM, folded, is_line
+from homeport.names import OWNERS_TEAM, folded, line_problem
 from homeport.storage.db import scim_groups as rows
 from homeport.storage.db import scim_users as user_rows
 from homeport.storage.db import teams as team_rows
 from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import OrganizationRole, ScimGroup, ScimGroupMember, ScimUser, Team
-from homeport.storage.db.scim_filters import Node, Order
+from homeport.storage.db.scim_filters import Search
 
-TEXT_LENGTH_LIMIT = 255
 OWNERS_CHANGED_LIMIT = 100
 """Members of the owners team that one request may change: each takes statements of its own."""
 
@@ -64,31 +63,13 @@ async def get(tx: Transaction, *, provider: Provider, uuid: str, among: Sequence
     return ShownGroup(group, await _members(tx, group.id, among))
 
 
-async def search(
-    tx: Transaction,
-    *,
-    provider: Provider,
-    base_url: str,
-    filter_: Node | None,
-    order: Order | None,
-    offset: int,
-    limit: int,
-    with_members: bool,
-) -> Found:
+async def find(tx: Transaction, *, provider: Provider, search: Search, with_members: bool) -> Found:
     """Groups that a filter lets through, in an order: three statements, however many there are."""
     organization_id = provider.organization.id
-    total = await rows.count(tx, organization_id=organization_id, base_url=base_url, filter_=filter_)
-    if not limit or offset >= total:
+    total = await rows.count(tx, organization_id=organization_id, search=search)
+    if not search.limit or search.offset >= total:
         return Found(total, [])
-    groups = await rows.list_page(
-        tx,
-        organization_id=organization_id,
-        base_url=base_url,
-        filter_=filter_,
-        order=order,
-        offset=offset,
-        limit=limit,
-    )
+    groups = await rows.list_page(tx, organization_id=organization_id, search=search)
     return Found(total, await _shown(tx, groups, with_members=with_members))
 
 
@@ -298,10 +279,5 @@ def _check(wanted: WantedGroup) -> None:
     if not wanted.display_name.strip():
         raise FieldInvalid({"displayName": ["This field is required."]}, "displayName is required")
     for name, text in (("displayName", wanted.display_name), ("externalId", wanted.external_id or "")):
-        if len(text) > TEXT_LENGTH_LIMIT:
-            problem = f"at most {TEXT_LENGTH_LIMIT} characters"
-        elif not is_line(text):
-            problem = "no line ends and control characters"
-        else:
-            continue
-        raise FieldInvalid({name: [problem]}, f"{name}: {problem}")
+        if problem := line_problem(text):
+            raise FieldInvalid({name: [problem]}, f"{name}: {problem}")

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 import msgspec
 
 from homeport.core import accounts, audit, directory, invites, members
-from homeport.core.accounts import FULL_NAME_LENGTH_LIMIT
 from homeport.core.audit import AuditAction, Event
 from homeport.core.invites import InviteeStatus
 from homeport.core.mails import folded as folded_address
@@ -26,7 +25,6 @@ from homeport.core.scim_groups import put_team
 from homeport.core.scim_tokens import Provider
 from homeport.errors import (
     AccountExists,
-    AccountNameInvalid,
     AccountShut,
     FieldInvalid,
     InvitedInstead,
@@ -34,7 +32,7 @@ from homeport.errors import (
     ScimUserUnknown,
     UserNameImmutable,
 )
-from homeport.names import OWNERS_TEAM, AccountName, folded, is_line, is_mail_address
+from homeport.names import LINE_LENGTH_LIMIT, OWNERS_TEAM, folded, is_account_name, is_mail_address, line_problem
 from homeport.storage.db import access_tokens as token_rows
 from homeport.storage.db import accounts as account_rows
 from homeport.storage.db import domains as domain_rows
@@ -51,12 +49,11 @@ from homeport.storage.db.records import (
     ScimUser,
     Team,
 )
-from homeport.storage.db.scim_filters import Node, Order
+from homeport.storage.db.scim_filters import Search
 
 FIRST_TEAM = "company"
 """Where new users go, as at Docker."""
 
-TEXT_LENGTH_LIMIT = 255
 EMAILS_LIMIT = 20
 _NAMES_TRIED = 20
 _NAME_LENGTH = 24
@@ -86,7 +83,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def full_name(self) -> str:
-        return " ".join(name for name in (self.given_name, self.family_name) if name)[:FULL_NAME_LENGTH_LIMIT]
+        return " ".join(name for name in (self.given_name, self.family_name) if name)[:LINE_LENGTH_LIMIT]
 
     @property
     def address(self) -> str | None:
@@ -125,30 +122,13 @@ async def get(tx: Transaction, *, provider: Provider, uuid: str) -> ShownUser:
     return (await _shown(tx, provider, [await _access(tx, provider, uuid)]))[0]
 
 
-async def search(
-    tx: Transaction,
-    *,
-    provider: Provider,
-    base_url: str,
-    filter_: Node | None,
-    order: Order | None,
-    offset: int,
-    limit: int,
-) -> Found:
+async def find(tx: Transaction, *, provider: Provider, search: Search) -> Found:
     """Users that a filter lets through, in an order: four statements, however many there are."""
     organization_id = provider.organization.id
-    total = await rows.count(tx, organization_id=organization_id, base_url=base_url, filter_=filter_)
-    if not limit or offset >= total:
+    total = await rows.count(tx, organization_id=organization_id, search=search)
+    if not search.limit or search.offset >= total:
         return Found(total, [])
-    users = await rows.list_page(
-        tx,
-        organization_id=organization_id,
-        base_url=base_url,
-        filter_=filter_,
-        order=order,
-        offset=offset,
-        limit=limit,
-    )
+    users = await rows.list_page(tx, organization_id=organization_id, search=search)
     return Found(total, await _shown(tx, provider, users))
 
 
@@ -325,17 +305,10 @@ async def _free_names(tx: Transaction, wanted: Wanted) -> list[str]:
     text = folded(wanted.user_name.partition("@")[0])
     stem = re.sub(r"[^a-z0-9]+", "-", text).strip("-")[:_NAME_LENGTH].strip("-") or "user"
     names = [f"{stem}{number}" if number > 1 else stem for number in range(1, _NAMES_TRIED + 1)]
-    possible = [name for name in names if _is_name(name)]
+    possible = [name for name in names if is_account_name(name)]
     taken = {account.name for account in await account_rows.list_named(tx, possible)}
     free = [name for name in possible if name not in taken]
     return [*free[:1], f"{stem[: _NAME_LENGTH - 8].rstrip('-')}-{secrets.token_hex(4)}"]
-
-
-def _is_name(text: str) -> bool:
-    try:
-        return bool(AccountName.parse(text))
-    except AccountNameInvalid:
-        return False
 
 
 async def _ordered_team(tx: Transaction, provider: Provider, name: str) -> Team:
@@ -370,7 +343,8 @@ async def _join_team(tx: Transaction, provider: Provider, user: ScimUser, name: 
 
 
 async def replace(tx: Transaction, *, provider: Provider, uuid: str, wanted: Wanted) -> ShownUser:
-    """Make a user what they are to be. Nothing happens, and nothing is logged, where they are so already.
+    """Make a user what they are to be. Nothing happens, and nothing is logged, where they are so already; but who can
+    be claimed is claimed.
 
     Raises:
         ScimUserUnknown, FieldInvalid
@@ -522,7 +496,7 @@ async def _shut_out(tx: Transaction, provider: Provider, user: ScimUser) -> None
     organization_id = provider.organization.id
     await members.check_dispensable(tx, provider.organization, user.account_id)
     await tx.lock("account", user.account_id)
-    account = await account_rows.get(tx, user.account_name)
+    account = await account_rows.get_by_id(tx, user.account_id)
     assert account is not None
     if user.is_managed:
         await token_rows.delete_all(tx, account_id=account.id)
@@ -550,7 +524,7 @@ async def _let_in(tx: Transaction, provider: Provider, user: ScimUser) -> None:
     """Let a user in again, whom the provider has shut out."""
     await tx.lock("account", user.account_id)
     present = await rows.get_of_account(tx, organization_id=provider.organization.id, account_id=user.account_id)
-    account = await account_rows.get(tx, user.account_name)
+    account = await account_rows.get_by_id(tx, user.account_id)
     assert account is not None
     # Looked at under the lock: the site may have shut it a moment ago.
     if present is None or not present.is_managed or not present.is_shut_out:
@@ -586,19 +560,11 @@ def _check(wanted: Wanted) -> None:
     }
     for email in wanted.emails:
         for part, text in (("value", email.value), ("display", email.display), ("type", email.type)):
-            if problem := _problem(text):
+            if problem := line_problem(text or ""):
                 raise FieldInvalid({f"emails.{part}": [problem]}, f"emails.{part}: {problem}")
     for name, text in texts.items():
-        if problem := _problem(text):
+        if problem := line_problem(text or ""):
             raise FieldInvalid({name: [problem]}, f"{name}: {problem}")
     if len(wanted.emails) > EMAILS_LIMIT:
         problem = f"at most {EMAILS_LIMIT} addresses"
         raise FieldInvalid({"emails": [problem]}, f"emails: {problem}")
-
-
-def _problem(text: str | None) -> str:
-    if text is None:
-        return ""
-    if len(text) > TEXT_LENGTH_LIMIT:
-        return f"at most {TEXT_LENGTH_LIMIT} characters"
-    return "" if is_line(text) else "no line ends and control characters"

@@ -21,6 +21,7 @@ from homeport.core.scim_users import EmailAddress, ShownUser, Wanted
 from homeport.errors import InvitedInstead
 from homeport.storage.db.database import Database, Transaction
 from homeport.storage.db.records import OrganizationRole, ScimGroupMember
+from homeport.storage.db.scim_filters import Search
 
 _OFFSET_LIMIT = 2**53
 
@@ -95,19 +96,18 @@ class OrganizationStorage(AsyncScimStorage):
 
     async def _search_one(self, name: str, search_request: SearchRequest[Any], offset: int, limit: int) -> SearchPage:
         is_user = name == "User"
-        shared: dict[str, Any] = {
-            "provider": self._provider,
-            "base_url": self._base_url,
-            "filter_": filters.condition(search_request, self._constants(is_user=is_user)),
-            "order": filters.order(search_request, SCIM_USER if is_user else Group),
-            "offset": offset,
-            "limit": limit,
-        }
+        search = Search(
+            base_url=self._base_url,
+            filter=filters.condition(search_request, self._constants(is_user=is_user)),
+            order=filters.order(search_request, SCIM_USER if is_user else Group),
+            offset=offset,
+            limit=limit,
+        )
         if is_user:
-            users = await scim_users.search(self._open, **shared)
+            users = await scim_users.find(self._open, provider=self._provider, search=search)
             return SearchPage(users.total, [self._user(user) for user in users.users])
         with_members = _keeps_members(search_request)
-        groups = await scim_groups.search(self._open, with_members=with_members, **shared)
+        groups = await scim_groups.find(self._open, provider=self._provider, search=search, with_members=with_members)
         return SearchPage(groups.total, [self._group(group) for group in groups.groups])
 
     async def create(self, resource_type: ResourceType, resource: Resource[Any]) -> Resource[Any]:

@@ -95,6 +95,16 @@ class Order(msgspec.Struct, frozen=True):
     is_descending: bool = False
 
 
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of the resources that a filter lets through, in an order; `base_url` is what locations begin with."""
+
+    base_url: str
+    filter: Node | None
+    order: Order | None
+    offset: int
+    limit: int
+
+
 def condition(node: Node | None, fields: Fields) -> tuple[str, dict[str, Any]]:
     """A filter as a condition, and its parameters; without a filter it is always true."""
     compiler = _Compiler(fields)

@@ -7,7 +7,7 @@ import msgspec
 from homeport.names import folded
 from homeport.storage.db.database import Transaction, utcnow
 from homeport.storage.db.records import ScimGroup, ScimGroupMember
-from homeport.storage.db.scim_filters import Column, Fields, Node, Order, Rows, condition, order_by
+from homeport.storage.db.scim_filters import Column, Fields, Rows, Search, condition, order_by
 
 
 class TeamName(msgspec.Struct, frozen=True):
@@ -96,8 +96,8 @@ async def touch(tx: Transaction, team_id: int) -> None:
     await tx.run("update teams set updated_at = :now where id = :id", id=team_id, now=utcnow())
 
 
-async def count(tx: Transaction, *, organization_id: int, base_url: str, filter_: Node | None) -> int:
-    sql, parameters = condition(filter_, fields(base_url))
+async def count(tx: Transaction, *, organization_id: int, search: Search) -> int:
+    sql, parameters = condition(search.filter, fields(search.base_url))
     found = await tx.value(
         int,
         f"select count(*) from teams t where t.organization_id = :organization_id and {sql}",
@@ -107,20 +107,11 @@ async def count(tx: Transaction, *, organization_id: int, base_url: str, filter_
     return found or 0
 
 
-async def list_page(
-    tx: Transaction,
-    *,
-    organization_id: int,
-    base_url: str,
-    filter_: Node | None,
-    order: Order | None,
-    offset: int,
-    limit: int,
-) -> list[ScimGroup]:
+async def list_page(tx: Transaction, *, organization_id: int, search: Search) -> list[ScimGroup]:
     """Teams that a filter lets through, in an order. What is told of them is looked up for the page alone."""
-    known = fields(base_url)
-    sql, parameters = condition(filter_, known)
-    by = order_by(order, known, "t.id")
+    known = fields(search.base_url)
+    sql, parameters = condition(search.filter, known)
+    by = order_by(search.order, known, "t.id")
     return await tx.many(
         ScimGroup,
         f"""
@@ -131,8 +122,8 @@ async def list_page(
         order by {by}
         """,
         organization_id=organization_id,
-        limit=limit,
-        offset=offset,
+        limit=search.limit,
+        offset=search.offset,
         **parameters,
     )
 

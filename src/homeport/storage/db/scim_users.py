@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from homeport.names import folded
 from homeport.storage.db.database import Transaction, utcnow
 from homeport.storage.db.records import ScimEmail, ScimMembership, ScimUser
-from homeport.storage.db.scim_filters import Column, Fields, Node, Order, Rows, condition, order_by
+from homeport.storage.db.scim_filters import Column, Fields, Rows, Search, condition, order_by
 
 _MEMBER = """(
     select role from organization_members m where m.organization_id = s.organization_id and m.account_id = s.account_id
@@ -271,8 +271,8 @@ async def list_of(tx: Transaction, *, organization_id: int, uuids: Sequence[str]
     )
 
 
-async def count(tx: Transaction, *, organization_id: int, base_url: str, filter_: Node | None) -> int:
-    sql, parameters = condition(filter_, fields(base_url))
+async def count(tx: Transaction, *, organization_id: int, search: Search) -> int:
+    sql, parameters = condition(search.filter, fields(search.base_url))
     found = await tx.value(
         int,
         f"""
@@ -285,20 +285,11 @@ async def count(tx: Transaction, *, organization_id: int, base_url: str, filter_
     return found or 0
 
 
-async def list_page(
-    tx: Transaction,
-    *,
-    organization_id: int,
-    base_url: str,
-    filter_: Node | None,
-    order: Order | None,
-    offset: int,
-    limit: int,
-) -> list[ScimUser]:
+async def list_page(tx: Transaction, *, organization_id: int, search: Search) -> list[ScimUser]:
     """Users that a filter lets through, in an order. What is told of them is looked up for the page alone."""
-    known = fields(base_url)
-    sql, parameters = condition(filter_, known)
-    by = order_by(order, known, "s.account_id")
+    known = fields(search.base_url)
+    sql, parameters = condition(search.filter, known)
+    by = order_by(search.order, known, "s.account_id")
     return await tx.many(
         ScimUser,
         f"""
@@ -311,8 +302,8 @@ async def list_page(
         order by {by}
         """,
         organization_id=organization_id,
-        limit=limit,
-        offset=offset,
+        limit=search.limit,
+        offset=search.offset,
         **parameters,
     )
 
