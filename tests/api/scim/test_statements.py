@@ -11,7 +11,7 @@ from homeport.app import create_app
 from homeport.core.services import Services
 from homeport.storage.db import scim_groups, scim_users
 from homeport.storage.db.database import Transaction, utcnow
-from homeport.storage.db.scim_filters import All, Compare, Node, Order, Some
+from homeport.storage.db.scim_filters import All, Compare, Node, Order, Search, Some
 from tests.conftest import DATABASES, NewHome
 from tests.home import Home
 from tests.plans import Plan, plans_of
@@ -256,15 +256,11 @@ TEAMS: dict[str, tuple[Condition, set[str]]] = {
 
 
 def _plans(place: Place, rows: Any, filter_: Node | None, order: Order | None = None) -> list[Plan]:
-    shared: dict[str, Any] = {
-        "organization_id": place.organization_id,
-        "base_url": "http://hub.test",
-        "filter_": filter_,
-    }
+    search = Search(base_url="http://hub.test", filter=filter_, order=order, offset=0, limit=100)
 
     async def verb(tx: Transaction) -> None:
-        found = await rows.list_page(tx, order=order, offset=0, limit=100, **shared)
-        total = await rows.count(tx, **shared)
+        found = await rows.list_page(tx, organization_id=place.organization_id, search=search)
+        total = await rows.count(tx, organization_id=place.organization_id, search=search)
         assert filter_ is None or len(found) == total == 1
 
     return plans_of(place.home, verb)
