@@ -19,7 +19,7 @@ seed: $(VENV)/run.stamp ## Make a demo organization with images in ./homeport-da
 	@$(BIN)/homeport seed $(ARGS)
 
 test: $(VENV)/dev.stamp ## Set up and run the tests on SQLite and PostgreSQL (ARGS=tests/unit)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(or $(ARGS),--numprocesses=auto --dist=loadscope)
 
 lint: $(VENV)/dev.stamp ## Check format, style, types and the directions of imports
 	@$(BIN)/ruff format --check .

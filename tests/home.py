@@ -1,6 +1,7 @@
 """A running Homeport for tests: the real server as a process of its own, and the verbs to arrange things with."""
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import os
@@ -16,7 +17,7 @@ import httpx
 import msgspec
 
 from homeport.app import open_services
-from homeport.core import access_tokens, accounts, collaborators, members, orgs, repositories, teams
+from homeport.core import access_tokens, accounts, collaborators, members, orgs, passwords, repositories, teams
 from homeport.core.access import OPERATOR, Actor
 from homeport.core.services import Services
 from homeport.names import RepositoryName
@@ -36,12 +37,21 @@ OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 
+# Nobody speaks TLS here, and each client would load the world's certificates anew.
+_TLS = httpx.create_ssl_context()
+
 _numbers = itertools.count(1)
 
 
 def unique(word: str) -> str:
     """A name that nothing else has in this run."""
     return f"{word}{next(_numbers)}"
+
+
+@functools.cache
+def hash_of(password: str) -> str:
+    """The hash of a password, computed once: most users of the tests have the same one."""
+    return passwords._hasher.hash(password)
 
 
 def digest_of(content: bytes, algorithm: str = "sha256") -> str:
@@ -123,14 +133,13 @@ class Home:
         name = unique(word)
 
         async def verb(services: Services) -> None:
-            password_hash = await accounts.hash_new_password(password)
             async with services.db.write() as tx:
                 await accounts.create_user(
                     tx,
                     actor=OPERATOR,
                     name=name,
                     email=f"{name}@example.com",
-                    password_hash=password_hash,
+                    password_hash=hash_of(password),
                     is_site_admin=is_site_admin,
                 )
 
@@ -251,7 +260,7 @@ class Home:
     def client(self, **headers: str) -> httpx.Client:
         """A client with these headers, closed with the rest."""
         hooks = {"response": [check_answer]}
-        made = httpx.Client(base_url=self.url, headers=headers, timeout=30, event_hooks=hooks)
+        made = httpx.Client(base_url=self.url, headers=headers, timeout=30, event_hooks=hooks, verify=_TLS)
         self._clients.append(made)
         return made
 

@@ -9,7 +9,7 @@ from homeport.core import accounts, domains
 from homeport.core.access import OPERATOR
 from homeport.core.services import Services
 from homeport.storage.db.records import OrganizationRole
-from tests.home import PASSWORD, Home, User, unique
+from tests.home import PASSWORD, Home, User, hash_of, unique
 from tests.inviting import Inviting, value, value_or_none
 from tests.logs import logged
 from tests.scim import DOCKER_USER, USER, IdentityProvider, Json, new_token
@@ -182,14 +182,13 @@ def person(home: Home, email: str, *, is_site_admin: bool = False) -> User:
     user = User(unique("person") + "x", PASSWORD)  # a provider's accounts may end in digits of their own
 
     async def verb(services: Services) -> None:
-        password_hash = await accounts.hash_new_password(user.password)
         async with services.db.write() as tx:
             await accounts.create_user(
                 tx,
                 actor=OPERATOR,
                 name=user.name,
                 email=email,
-                password_hash=password_hash,
+                password_hash=hash_of(user.password),
                 is_site_admin=is_site_admin,
             )
 
@@ -205,9 +204,8 @@ def with_password(home: Home, name: str) -> User:
     """The account of a name with a password, which the site gives it."""
 
     async def verb(services: Services) -> None:
-        password_hash = await accounts.hash_new_password(PASSWORD)
         async with services.db.write() as tx:
-            await accounts.reset_password(tx, actor=OPERATOR, name=name, password_hash=password_hash)
+            await accounts.reset_password(tx, actor=OPERATOR, name=name, password_hash=hash_of(PASSWORD))
 
     home.run(verb)
     return User(name, PASSWORD)

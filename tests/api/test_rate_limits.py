@@ -224,3 +224,12 @@ def test_failed_logins_are_refused_alike_at_every_door(limited: Home) -> None:
         else:
             assert answer.json()["errors"][0] == {"code": "TOOMANYREQUESTS", "message": text, "detail": None}
         assert log_in(client_at(limited, f"2001:db8:{number:x}:1::1"), PASSWORD).status_code == 200, door
+
+
+def test_logins_as_an_organization_count_for_the_address(limited: Home) -> None:
+    """Each costs a hash: as many as anybody likes would keep everybody else waiting."""
+    name = limited.organization(limited.user())
+    client = client_at(limited)
+    body = {"username": name, "password": "wrong"}
+    answers = [client.post("/v2/users/login", json=body).status_code for _ in range(ATTEMPTS + 1)]
+    assert answers == [401] * ATTEMPTS + [429]

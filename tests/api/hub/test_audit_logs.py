@@ -26,7 +26,17 @@ from homeport.storage.db import audit as audit_rows
 from homeport.storage.db.audit import Filter, NewEvent
 from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import OrganizationRole, Permission
-from tests.home import OCI_MANIFEST, Home, digest_of, image_manifest, push_blob, push_image, put_manifest, unique
+from tests.home import (
+    OCI_MANIFEST,
+    Home,
+    digest_of,
+    hash_of,
+    image_manifest,
+    push_blob,
+    push_image,
+    put_manifest,
+    unique,
+)
 from tests.plans import plans_of
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "docker_hub"
@@ -253,11 +263,10 @@ def test_what_becomes_of_a_user_stands_in_their_own_log(home: Home) -> None:
     user = home.user()
 
     async def verb(services: Services) -> None:
-        password_hash = await accounts.hash_new_password(user.password)
         async with services.db.write() as tx:
             for is_active in (False, False, True):
                 await accounts.set_active(tx, actor=OPERATOR, name=user.name, is_active=is_active)
-            await accounts.reset_password(tx, actor=OPERATOR, name=user.name, password_hash=password_hash)
+            await accounts.reset_password(tx, actor=OPERATOR, name=user.name, password_hash=hash_of(user.password))
 
     home.run(verb)
     log = read(home.hub(user), user.name)

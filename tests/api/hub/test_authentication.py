@@ -11,7 +11,7 @@ import pytest
 from homeport.core import passwords
 from homeport.core.activity import Door, Visit
 from homeport.core.services import Services
-from homeport.errors import NotAuthenticated, OrganizationLogin, TooManyAttempts
+from homeport.errors import NotAuthenticated
 from tests.home import PASSWORD, Home, User, unique
 
 LOGIN = "/v2/users/login"
@@ -87,21 +87,6 @@ def test_an_organization_cannot_log_in(home: Home) -> None:
     answer = home.anonymous.post(LOGIN, json={"username": name, "password": PASSWORD})
     assert answer.status_code == 401
     assert answer.json() == {"detail": "Cannot log into an organization account"}
-
-
-def test_logins_as_an_organization_count_for_the_address(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each costs a hash: as many as anybody likes would keep everybody else waiting."""
-    name = home.organization(home.user())
-    monkeypatch.setattr(passwords, "_verify", lambda _password, _hash: False)
-
-    async def log_in(services: Services) -> None:
-        await services.logins.log_in(name, "wrong", Visit(Door.REGISTRY, "192.0.2.61", ""))
-
-    for _ in range(home.settings.login_attempts_per_address):
-        with pytest.raises(OrganizationLogin):
-            home.run(log_in)
-    with pytest.raises(TooManyAttempts):
-        home.run(log_in)
 
 
 def test_too_many_wrong_passwords_lock_the_name(home: Home) -> None:
