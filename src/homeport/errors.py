@@ -15,6 +15,7 @@ HomeportError
 ├── Denied        NotAuthenticated · CredentialsInvalid · OrganizationLogin · ActionDenied · ActionBeyondToken
 │                 TokenNotAllowed · ImageRestricted · PlanLacksFeature · PlanLimitReached · SecondFactorRequired
 │                 PasswordRefused · InviteOfAnother · AccountShut · AccountChangeRefused · SignUpClosed
+│                 TagImmutable · ContentImmutable
 ├── TooLarge      ManifestTooLarge · BlobTooLarge · BodyTooLarge
 ├── TooMany       TooManyAttempts · TooManyPulls · InviteJustSent · TooManyMailRequests
 └── Unavailable   DatabaseUnavailable · StoreUnavailable · StoreFull
@@ -483,6 +484,23 @@ class PlanLimitReached(Denied):
 
     def __init__(self, account: str, plan: str, what: str, limit: int) -> None:
         super().__init__(f"the plan {plan} of {account} is limited to {limit} {what.replace('_', ' ')} ({what})")
+
+
+class TagImmutable(Denied):
+    """A rule of the repository has the tag stay where it is."""
+
+    def __init__(self, name: object, tag: str) -> None:
+        super().__init__(f"tag '{tag}' of {name} is immutable: it can be neither moved nor deleted")
+        self.tag = tag
+
+
+class ContentImmutable(Denied):
+    """An immutable tag leads to a manifest or a blob."""
+
+    def __init__(self, digest: str, tag: str) -> None:
+        super().__init__(f"{digest} cannot be deleted: the immutable tag '{tag}' leads to it")
+        self.digest = digest
+        self.tag = tag
 
 
 class TooLarge(HomeportError):

@@ -40,7 +40,7 @@ _TABLES = {
     "organization_domains": "coalesce('' || verified_at, '')",
     "organization_members": "role",
     "organization_settings": "custom_registries",
-    "repositories": "name || description || categories || star_count || is_private || is_active",
+    "repositories": "name || description || categories || star_count || is_private || is_active || immutable_tag_rules",
     "repository_blobs": "''",
     "repository_collaborators": "permission",
     "repository_stars": "''",

@@ -443,6 +443,14 @@ HUB = [
         body={"filter": {"names": ["{tag}"]}},
         fresh=a_tag,
     ),
+    Row(
+        *("PATCH", "/v2/namespaces/{namespace}/repositories/{repository}/immutabletags", ADMINISTER),
+        body={"immutable_tags": False, "immutable_tags_rules": ["{new}"]},
+    ),
+    Row(
+        *("POST", "/v2/namespaces/{namespace}/repositories/{repository}/immutabletags/verify", ADMINISTER),
+        body={"regex": ".*"},
+    ),
     *(
         row
         for path in ("/v2/namespaces/{namespace}/repositories", "/v2/repositories/{namespace}")

@@ -51,9 +51,14 @@ UNDO_SEARCH = [
     "drop table repository_search",
 ]
 
+UNDO_IMMUTABLE_TAGS = [
+    f"alter table repositories drop column {column}" for column in ("has_immutable_tags", "immutable_tag_rules")
+]
+
 FILLED = {
     "repository_search": "repository_id, tokens",
-    "repositories": "id, storage_bytes, media_types, content_types, categories, is_active, star_count, modified_at",
+    "repositories": "id, storage_bytes, media_types, content_types, categories, is_active, star_count, modified_at, "
+    "has_immutable_tags, immutable_tag_rules",
     "repository_types": "repository_id, kind, type, manifest_count",
     "repository_blobs": "repository_id, blob_id, counted_bytes",
     "tags": "id, version_key",
@@ -74,7 +79,8 @@ def test_what_was_pushed_before_is_counted_as_what_is_pushed_now(empty_settings:
             assert all(pushed.values())
             async with services.db.write() as tx:
                 undo_search = _undo_search(is_sqlite=empty_settings.is_sqlite)
-                for statement in [*undo_search, *UNDO_WEBHOOKS, *UNDO_ACCOUNTS, *UNDO_REPOSITORIES]:
+                before = [*UNDO_WEBHOOKS, *UNDO_ACCOUNTS, *UNDO_REPOSITORIES]
+                for statement in [*UNDO_IMMUTABLE_TAGS, *undo_search, *before]:
                     await tx.run(statement)
                 await tx.run("update alembic_version set version_num = :version", version="0003")
         assert not await is_current(empty_settings)

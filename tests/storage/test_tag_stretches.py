@@ -57,7 +57,15 @@ async def apply(tx: Transaction, repository: int, manifest: int, todo: list[tupl
     model: dict[str, int] = {}
     for number, (what, name) in enumerate(todo):
         if what == "put":
-            await tags.put(tx, repository_id=repository, name=name, manifest_id=manifest, digest=DIGEST, actor_id=None)
+            await tags.put(
+                tx,
+                repository_id=repository,
+                name=name,
+                previous=await tags.get(tx, repository_id=repository, name=name),
+                manifest_id=manifest,
+                digest=DIGEST,
+                actor_id=None,
+            )
             model[name] = number
         elif name in model:
             found = await tags.get(tx, repository_id=repository, name=name)

@@ -31,6 +31,7 @@ class AuditAction(StrEnum):
     REPO_DELETE = "repo.delete"
     REPO_CHANGE_PRIVACY = "repo.change_privacy"
     REPO_CATEGORY_UPDATED = "repo.category.updated"
+    REPO_IMMUTABLE_TAGS_UPDATED = "repo.immutable.tags.updated"
     REPO_TAG_PUSH = "repo.tag.push"
     REPO_TAG_DELETE = "repo.tag.delete"
     REPO_MANIFEST_DELETE = "repo.manifest.delete"

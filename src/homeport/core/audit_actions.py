@@ -72,6 +72,7 @@ _REPO = CatalogueGroup(
             "immutable.tags.updated",
             "Tag immutability updated",
             "The rules on which tags of a repository stay as they are were changed.",
+            "changed the immutable tags of the repository {name} to {immutable_tags}",
         ),
         CatalogueAction(
             "tag.push",

@@ -1,14 +1,13 @@
 """Blobs as a repository sees them: by its own links, so that a digest learnt elsewhere opens nothing."""
 
-from homeport.core import audit
+from homeport.core import audit, immutable_tags
 from homeport.core.access import Action, Actor, access_repository, access_repository_head
 from homeport.core.audit import AuditAction
-from homeport.core.repositories import lock_repository
+from homeport.core.repositories import lock_repository, touch_repository
 from homeport.core.services import Services
 from homeport.errors import BlobUnknown
 from homeport.names import Digest, RepositoryName
 from homeport.storage.db import blobs as rows
-from homeport.storage.db import repositories as repository_rows
 from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import Blob
 
@@ -47,9 +46,11 @@ async def access_blob(
 async def delete_blob(tx: Transaction, *, actor: Actor, name: RepositoryName, digest: Digest) -> None:
     """Take a blob out of a repository; other repositories keep it. Its bytes are left to garbage collection.
 
-    Manifests that name it stay, as the OCI specification has it: whoever deletes a blob answers for that.
+    Manifests that name it stay, as the OCI specification has it: whoever deletes a blob answers for that. What an
+    immutable tag leads to has to stay.
 
     Raises:
+        ContentImmutable
         BlobUnknown, RepositoryUnknown, ActionDenied, NotAuthenticated
     """
     repository = await access_repository(tx, actor, name, Action.DELETE)
@@ -57,7 +58,8 @@ async def delete_blob(tx: Transaction, *, actor: Actor, name: RepositoryName, di
     link = await rows.unlink(tx, repository_id=repository.id, digest=digest)
     if link is None:
         raise BlobUnknown(digest)
-    await repository_rows.touch(tx, repository.id, added_bytes=-(link.counted_bytes or 0))
+    rules = await touch_repository(tx, repository, added_bytes=-(link.counted_bytes or 0))
+    await immutable_tags.check_content(tx, repository, rules, digest)
     await audit.record(
         tx,
         actor,

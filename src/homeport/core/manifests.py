@@ -4,25 +4,23 @@ from collections.abc import Sequence
 
 import msgspec
 
-from homeport.core import audit, blobs, faults, manifest_parsing
+from homeport.core import audit, blobs, faults, immutable_tags, manifest_parsing
 from homeport.core.access import Action, Actor, access_repository, access_repository_head
-from homeport.core.audit import AuditAction, Event
+from homeport.core.audit import AuditAction
 from homeport.core.content_types import content_type, media_type
 from homeport.core.manifest_parsing import Parsed
-from homeport.core.repositories import lock_repository, may_push, repository_to_push_to
+from homeport.core.repositories import lock_repository, may_push, repository_to_push_to, touch_repository
 from homeport.core.services import Services
-from homeport.core.tags import delete_tags
-from homeport.core.webhook_deliveries import post_push
-from homeport.errors import ManifestBlobUnknown, ManifestInvalid, ManifestUnknown, RepositoryUnknown
+from homeport.core.tags import delete_tags, move_tags
+from homeport.errors import ManifestBlobUnknown, ManifestInvalid, ManifestUnknown
 from homeport.names import Digest, Reference, RepositoryName, TagName
 from homeport.storage.db import blobs as blob_rows
 from homeport.storage.db import manifests as rows
-from homeport.storage.db import repositories as repository_rows
 from homeport.storage.db import repository_types
 from homeport.storage.db import tags as tag_rows
 from homeport.storage.db.database import Transaction
 from homeport.storage.db.manifests import NewManifest
-from homeport.storage.db.records import Repository, TaggedManifest
+from homeport.storage.db.records import Repository, TaggedManifest, TagRules
 
 
 class Pushed(msgspec.Struct, frozen=True):
@@ -49,6 +47,7 @@ async def push(
         ManifestInvalid, ManifestUnsupported, ManifestTooLarge
         DigestMismatch: pushed by a digest that is not its own.
         ManifestBlobUnknown: the repository does not hold a blob that it names. Children of an index may be missing.
+        TagImmutable
         RepositoryUnknown: it is being deleted.
         NotAuthenticated, NamespaceUnknown, ActionDenied: as `repository_to_push_to`.
     """
@@ -69,19 +68,18 @@ async def push(
             plans=services.settings.plans,
         )
         await tx.lock("repository", repository.id)
-        manifest_id = await _put(tx, services, actor, repository, parsed=parsed, manifest=manifest)
+        manifest_id, rules = await _put(tx, services, actor, repository, parsed=parsed, manifest=manifest)
         names = list(dict.fromkeys(tags))
-        for tag in names:
-            await tag_rows.put(
-                tx,
-                repository_id=repository.id,
-                name=tag,
-                manifest_id=manifest_id,
-                digest=digest,
-                actor_id=actor.account_id,
-            )
-        await audit.record_all(tx, actor, [_pushed(repository, tag, digest) for tag in names])
-        await post_push(tx, settings=services.settings, actor=actor, repository=repository, tags=names, digest=digest)
+        await move_tags(
+            tx,
+            settings=services.settings,
+            actor=actor,
+            repository=repository,
+            rules=rules,
+            names=names,
+            manifest_id=manifest_id,
+            digest=digest,
+        )
         faults.point("manifest-uncommitted")
     faults.point("manifest-committed")
     return Pushed(digest, manifest.subject, names)
@@ -106,20 +104,21 @@ async def _put(
     *,
     parsed: Parsed,
     manifest: NewManifest,
-) -> int:
+) -> tuple[int, TagRules]:
+    """Have a repository hold a manifest: its id, and which tags are immutable, as the lock keeps it."""
     present = await rows.get_id(tx, repository_id=repository.id, digest=manifest.digest)
     if not services.settings.sparse_images:
         await _check_blobs(tx, repository, parsed)
     depth = 0 if present is not None else await _depth(tx, services, repository, parsed)
     added_bytes = await blob_rows.count_links(tx, repository.id) + (0 if present is not None else len(manifest.content))
-    if not await repository_rows.touch(tx, repository.id, added_bytes=added_bytes):
-        raise RepositoryUnknown(RepositoryName(repository.namespace, repository.name))  # deleted this moment
+    rules = await touch_repository(tx, repository, added_bytes=added_bytes)
     if present is not None:
         await rows.set_pushed(tx, present, pushed_by=actor.account_id)
-        return present
+        return present, rules
     types = {"media_type": media_type(manifest), "content_type": content_type(manifest)}
     await repository_types.add(tx, repository.id, **types)
-    return await rows.insert(tx, manifest, repository_id=repository.id, pushed_by=actor.account_id, depth=depth)
+    new = await rows.insert(tx, manifest, repository_id=repository.id, pushed_by=actor.account_id, depth=depth)
+    return new, rules
 
 
 async def _check_blobs(tx: Transaction, repository: Repository, parsed: Parsed) -> None:
@@ -182,6 +181,7 @@ async def delete(services: Services, *, actor: Actor, name: RepositoryName, refe
 
     Raises:
         ManifestUnknown
+        TagImmutable, ContentImmutable: the latter also of what an index holds that an immutable tag points at.
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
     async with services.db.write() as tx:
@@ -202,7 +202,8 @@ async def _delete_manifest(tx: Transaction, actor: Actor, repository: Repository
     manifest = await rows.get_typed(tx, repository_id=repository.id, digest=digest)
     if manifest is None:
         raise ManifestUnknown(digest)
-    await repository_rows.touch(tx, repository.id, added_bytes=-manifest.size_bytes)
+    rules = await touch_repository(tx, repository, added_bytes=-manifest.size_bytes)
+    await immutable_tags.check_content(tx, repository, rules, digest)
     await delete_tags(tx, actor=actor, repository=repository, tags=await tag_rows.list_of_manifest(tx, manifest.id))
     await rows.delete(tx, manifest.id)
     await repository_types.remove(
@@ -215,13 +216,4 @@ async def _delete_manifest(tx: Transaction, actor: Actor, repository: Repository
         account_id=repository.namespace_id,
         name=str(RepositoryName(repository.namespace, repository.name)),
         digest=digest,
-    )
-
-
-def _pushed(repository: Repository, tag: str, digest: str) -> Event:
-    return Event(
-        action=AuditAction.REPO_TAG_PUSH,
-        account_id=repository.namespace_id,
-        name=str(RepositoryName(repository.namespace, repository.name)),
-        data={"tag": tag, "digest": digest},
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from homeport.core import audit, categories
+from homeport.core import audit, categories, immutable_tags
 from homeport.core.access import (
     ROLE_ACTIONS,
     Action,
@@ -17,6 +17,7 @@ from homeport.core.access import (
     see_repository,
 )
 from homeport.core.audit import AuditAction, Event
+from homeport.core.immutable_tags import ImmutableTags
 from homeport.core.plans import check_private_repositories
 from homeport.errors import (
     FieldInvalid,
@@ -33,7 +34,7 @@ from homeport.storage.db import orgs as org_rows
 from homeport.storage.db import repositories as rows
 from homeport.storage.db import search as search_rows
 from homeport.storage.db.database import Transaction
-from homeport.storage.db.records import ListedRepository, Namespace, Repository, RepositoryDetails
+from homeport.storage.db.records import ListedRepository, Namespace, Repository, RepositoryDetails, TagRules
 from homeport.storage.db.repositories import Filter, Ordering
 
 DESCRIPTION_LENGTH_LIMIT = 100
@@ -66,6 +67,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     is_private: bool | None = None
     is_active: bool | None = None
     categories: Sequence[str] | None = None
+    immutable_tags: ImmutableTags | None = None
 
 
 async def list_page(
@@ -195,13 +197,15 @@ async def update_repository(
     """Change what is given of a repository.
 
     Raises:
-        FieldInvalid: a text that is too long, or categories that are unknown or too many.
+        FieldInvalid: a text that is too long, categories that are unknown or too many, or rules of immutable tags
+            that are none.
         PlanLimitReached: it would be a private repository too many.
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
     repository = await access_repository(tx, actor, name, Action.ADMIN)
     _check_texts(settings, description=changes.description, full_description=changes.full_description)
     slugs = None if changes.categories is None else categories.parse(changes.categories)
+    rules = None if changes.immutable_tags is None else immutable_tags.parse(changes.immutable_tags)
     if changes.is_private and not repository.is_private:
         # Its lock comes before that of the repository, as in a push that makes one.
         await _check_plan(tx, settings.plans, name)
@@ -213,13 +217,15 @@ async def update_repository(
         "is_private": changes.is_private,
         "is_active": changes.is_active,
         "categories": None if slugs is None else msgspec.json.encode(slugs).decode(),
+        "has_immutable_tags": None if rules is None else rules.has_immutable_tags,
+        "immutable_tag_rules": None if rules is None else rules.immutable_tag_rules,
     }
     before = {field: getattr(present, field) for field in values}
     changed = {field: value for field, value in values.items() if value is not None and value != before[field]}
     if changed:
         await rows.update(tx, repository.id, **{**before, **changed})
         await _put_into_search(tx, repository, {**before, **changed})
-        await audit.record_all(tx, actor, _update_events(repository, changed))
+        await audit.record_all(tx, actor, _update_events(repository, changed, rules))
     return await _shown(tx, actor, repository)
 
 
@@ -242,8 +248,8 @@ async def _check_plan(tx: Transaction, plans: Plans, name: RepositoryName) -> No
     await check_private_repositories(tx, plans, namespace)
 
 
-def _update_events(repository: Repository, changed: dict[str, Any]) -> list[Event]:
-    """Privacy and categories have actions of their own."""
+def _update_events(repository: Repository, changed: dict[str, Any], rules: TagRules | None) -> list[Event]:
+    """Privacy, categories and immutable tags have actions of their own."""
     name = str(RepositoryName(repository.namespace, repository.name))
     told: dict[AuditAction, dict[str, str]] = {}
     if "is_private" in changed:
@@ -251,11 +257,19 @@ def _update_events(repository: Repository, changed: dict[str, Any]) -> list[Even
     if "categories" in changed:
         slugs = msgspec.json.decode(changed["categories"], type=list[str])
         told[AuditAction.REPO_CATEGORY_UPDATED] = {"categories": ", ".join(slugs) or "none"}
+    if rules is not None and changed.keys() & {"has_immutable_tags", "immutable_tag_rules"}:
+        told[AuditAction.REPO_IMMUTABLE_TAGS_UPDATED] = _told_rules(rules)
     if fields := [_FIELD_NAMES[field] for field in changed if field in _FIELD_NAMES]:
         told[AuditAction.REPO_UPDATE] = {"fields": ", ".join(fields)}
     return [
         Event(action=action, account_id=repository.namespace_id, name=name, data=data) for action, data in told.items()
     ]
+
+
+def _told_rules(rules: TagRules) -> dict[str, str]:
+    if not rules.has_immutable_tags:
+        return {"immutable_tags": "none"}
+    return {"immutable_tags": ", ".join(immutable_tags.rules_of(rules.immutable_tag_rules)) or "all"}
 
 
 _FIELD_NAMES = {"description": "description", "full_description": "full description", "is_active": "status"}
@@ -368,6 +382,19 @@ async def lock_repository(tx: Transaction, repository: Repository) -> None:
     await tx.lock("repository", repository.id)
     if not await rows.exists(tx, repository.id):
         raise RepositoryUnknown(RepositoryName(repository.namespace, repository.name))
+
+
+async def touch_repository(tx: Transaction, repository: Repository, *, added_bytes: int = 0) -> TagRules:
+    """What is in a repository changes: which of its tags may not. The caller holds its lock, and comes here before it
+    writes to a manifest or a tag.
+
+    Raises:
+        RepositoryUnknown: it was deleted before it was locked.
+    """
+    rules = await rows.touch(tx, repository.id, added_bytes=added_bytes)
+    if rules is None:
+        raise RepositoryUnknown(RepositoryName(repository.namespace, repository.name))
+    return rules
 
 
 async def list_namespaces(tx: Transaction, *, actor: Actor) -> list[str]:

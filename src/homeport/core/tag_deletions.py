@@ -2,7 +2,7 @@
 
 Finding them may look at every name of a repository, in slices and beside other requests. What was found is deleted
 afterwards, in one transaction that looks at each tag again: one that has been moved meanwhile is not the one that was
-meant.
+meant. Immutable tags stay, and are told of.
 """
 
 import re
@@ -13,15 +13,17 @@ from functools import cached_property
 
 import msgspec
 
+from homeport.core import immutable_tags
 from homeport.core.access import Action, Actor, access_repository
 from homeport.core.repositories import lock_repository
 from homeport.core.services import Services
 from homeport.core.tags import delete_tags
-from homeport.errors import FieldInvalid
+from homeport.errors import FieldInvalid, RepositoryUnknown
 from homeport.names import RepositoryName
+from homeport.storage.db import repositories as repository_rows
 from homeport.storage.db import tags as rows
 from homeport.storage.db.database import Transaction
-from homeport.storage.db.records import Tag, TagMoment
+from homeport.storage.db.records import Repository, Tag, TagMoment, TagRules
 
 LIMIT = 100
 """Tags that one request deletes: each costs some ten statements, and other writers wait."""
@@ -77,10 +79,26 @@ class TagFilter(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 
 class Deletion(msgspec.Struct, frozen=True):
-    """Tags that were deleted, or would be; `has_more` where as many again may be left."""
+    """Tags that were deleted, or would be; `has_more` where as many again may be left. `immutable` are those that are
+    meant and stay, the first `LIMIT` that were met.
+    """
 
     tags: Sequence[Tag]
+    immutable: Sequence[Tag]
     has_more: bool
+
+
+class _Chosen(msgspec.Struct, frozen=True):
+    """What is meant, those pushed last first: what may go, up to one more than one request deletes, and what stays."""
+
+    mutable: Sequence[TagMoment] = ()
+    immutable: Sequence[TagMoment] = ()
+
+    def with_more(self, tags: Sequence[TagMoment], immutable: frozenset[str]) -> "_Chosen":
+        return _Chosen(
+            [*self.mutable, *(tag for tag in tags if tag.name not in immutable)][: LIMIT + 1],
+            [*self.immutable, *(tag for tag in tags if tag.name in immutable)][:LIMIT],
+        )
 
 
 async def delete_matching(
@@ -95,29 +113,47 @@ async def delete_matching(
     async with services.db.read(scan=True) as tx:
         repository = await access_repository(tx, actor, name, Action.DELETE)
         filter_.check()
-        chosen = await _choose(tx, repository.id, filter_)
-        has_more, chosen = len(chosen) > LIMIT, chosen[:LIMIT]
-        tags = await _unmoved(tx, repository.id, chosen)
-    if is_dry_run or not tags:
-        return Deletion(tags, has_more)
+        chosen = await _choose(tx, repository, filter_)
+        found = await _present(tx, repository, chosen)
+    if is_dry_run or not found.tags:
+        return found
     async with services.db.write(scan=True) as tx:
         repository = await access_repository(tx, actor, name, Action.DELETE)
         await lock_repository(tx, repository)
-        tags = await _unmoved(tx, repository.id, chosen)
-        await delete_tags(tx, actor=actor, repository=repository, tags=tags)
-    return Deletion(tags, has_more)
+        found = await _present(tx, repository, chosen)
+        await delete_tags(tx, actor=actor, repository=repository, tags=found.tags)
+    return found
 
 
-async def _choose(tx: Transaction, repository_id: int, filter_: TagFilter) -> list[TagMoment]:
-    """What is meant, up to one more than may be deleted."""
-    found: list[TagMoment] = []
+async def _choose(tx: Transaction, repository: Repository, filter_: TagFilter) -> _Chosen:
+    rules = await _rules(tx, repository)
+    found = _Chosen()
     kept = 0
-    async for tags in _slices(tx, repository_id, filter_):
+    async for tags in _slices(tx, repository.id, filter_):
         chosen, kept = filter_.choose(tags, kept=kept)
-        found += chosen
-        if len(found) > LIMIT:
+        found = found.with_more(chosen, await immutable_tags.which(rules, [tag.name for tag in chosen]))
+        if len(found.mutable) > LIMIT:
             break
     return found
+
+
+async def _rules(tx: Transaction, repository: Repository) -> TagRules:
+    rules = await repository_rows.get_tag_rules(tx, repository.id)
+    if rules is None:
+        raise RepositoryUnknown(RepositoryName(repository.namespace, repository.name))
+    return rules
+
+
+async def _present(tx: Transaction, repository: Repository, chosen: _Chosen) -> Deletion:
+    """What was chosen, by the rules of now: they may be others than at the choice."""
+    mutable = await _unmoved(tx, repository.id, chosen.mutable[:LIMIT])
+    kept = await _unmoved(tx, repository.id, chosen.immutable)
+    immutable = await immutable_tags.which(await _rules(tx, repository), [tag.name for tag in mutable])
+    return Deletion(
+        tags=[tag for tag in mutable if tag.name not in immutable],
+        immutable=[*kept, *(tag for tag in mutable if tag.name in immutable)][:LIMIT],
+        has_more=len(chosen.mutable) > LIMIT,
+    )
 
 
 async def _slices(tx: Transaction, repository_id: int, filter_: TagFilter) -> AsyncIterator[list[TagMoment]]:
@@ -134,6 +170,8 @@ async def _slices(tx: Transaction, repository_id: int, filter_: TagFilter) -> As
 
 async def _unmoved(tx: Transaction, repository_id: int, chosen: Sequence[TagMoment]) -> list[Tag]:
     """The tags as they are now, the newest first, without those that have gone or were moved since they were chosen."""
+    if not chosen:
+        return []
     moments = {tag.id: tag.updated_at for tag in chosen}
     tags = await rows.list_named(tx, repository_id=repository_id, names=[tag.name for tag in chosen])
     unmoved = [tag for tag in tags if moments.get(tag.id) == tag.updated_at]

@@ -5,18 +5,19 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from homeport.core import audit
+from homeport.core import audit, immutable_tags
 from homeport.core.access import Action, Actor, access_repository, see_repository
 from homeport.core.audit import AuditAction, Event
-from homeport.core.repositories import lock_repository
+from homeport.core.repositories import lock_repository, touch_repository
+from homeport.core.webhook_deliveries import post_push
 from homeport.errors import PageUnknown, TagUnknown
-from homeport.names import RepositoryName
+from homeport.names import Digest, RepositoryName
+from homeport.settings import Settings
 from homeport.storage.db import manifests as manifest_rows
-from homeport.storage.db import repositories as repository_rows
 from homeport.storage.db import tag_stretches
 from homeport.storage.db import tags as rows
 from homeport.storage.db.database import Transaction, utcnow
-from homeport.storage.db.records import Image, Layer, Repository, Tag
+from homeport.storage.db.records import Image, Layer, Repository, Tag, TagRules
 from homeport.storage.db.tag_stretches import Ordering
 
 ACTIVE_FOR = timedelta(days=30)
@@ -118,7 +119,7 @@ async def delete_tag(tx: Transaction, *, actor: Actor, name: RepositoryName, tag
     """Delete a tag; what it points at stays.
 
     Raises:
-        TagUnknown
+        TagUnknown, TagImmutable
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
     repository = await access_repository(tx, actor, name, Action.DELETE)
@@ -129,22 +130,66 @@ async def delete_tag(tx: Transaction, *, actor: Actor, name: RepositoryName, tag
     await delete_tags(tx, actor=actor, repository=repository, tags=[found])
 
 
+async def move_tags(
+    tx: Transaction,
+    *,
+    settings: Settings,
+    actor: Actor,
+    repository: Repository,
+    rules: TagRules,
+    names: Sequence[str],
+    manifest_id: int,
+    digest: Digest,
+    **told: str,
+) -> None:
+    """Point tags of a repository at a manifest, new ones or not: the one way by which a tag comes and moves.
+
+    The caller holds the repository's lock and has touched it, which told the `rules`. What is `told` besides is kept
+    in the events. A tag that is where it shall be may be pushed again, immutable or not.
+
+    Raises:
+        TagImmutable
+    """
+    found = await rows.list_named(tx, repository_id=repository.id, names=list(names)) if names else []
+    present = {tag.name: tag for tag in found}
+    await immutable_tags.check_tags(repository, rules, [tag.name for tag in found if tag.digest != digest])
+    for name in names:
+        await rows.put(
+            tx,
+            repository_id=repository.id,
+            name=name,
+            previous=present.get(name),
+            manifest_id=manifest_id,
+            digest=digest,
+            actor_id=actor.account_id,
+        )
+    events = [_event(AuditAction.REPO_TAG_PUSH, repository, name, digest, **told) for name in names]
+    await audit.record_all(tx, actor, events)
+    await post_push(tx, settings=settings, actor=actor, repository=repository, tags=names, digest=digest)
+
+
 async def delete_tags(tx: Transaction, *, actor: Actor, repository: Repository, tags: Sequence[Tag]) -> None:
-    """Delete tags of a repository, of which the caller holds the lock: the one way by which a tag goes."""
+    """Delete tags of a repository, of which the caller holds the lock: the one way by which a tag goes.
+
+    Raises:
+        TagImmutable
+    """
     if not tags:
         return
-    await repository_rows.touch(tx, repository.id)
+    rules = await touch_repository(tx, repository)
+    await immutable_tags.check_tags(repository, rules, [tag.name for tag in tags])
     for tag in tags:
         await rows.delete(tx, tag, actor_id=actor.account_id)
-    await audit.record_all(tx, actor, [_deleted(repository, tag) for tag in tags])
+    events = [_event(AuditAction.REPO_TAG_DELETE, repository, tag.name, tag.digest) for tag in tags]
+    await audit.record_all(tx, actor, events)
 
 
-def _deleted(repository: Repository, tag: Tag) -> Event:
+def _event(action: AuditAction, repository: Repository, tag: str, digest: str, **told: str) -> Event:
     return Event(
-        action=AuditAction.REPO_TAG_DELETE,
+        action=action,
         account_id=repository.namespace_id,
         name=str(RepositoryName(repository.namespace, repository.name)),
-        data={"tag": tag.name, "digest": tag.digest},
+        data={"tag": tag, "digest": digest, **told},
     )
 
 

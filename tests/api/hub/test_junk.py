@@ -35,6 +35,8 @@ ROUTES = [
     "/v2/repositories/{}/{}/groups",
     "/v2/repositories/{}/{}/groups/{}",
     "/v2/namespaces/{}/repositories/{}/delete-tags",
+    "/v2/namespaces/{}/repositories/{}/immutabletags",
+    "/v2/namespaces/{}/repositories/{}/immutabletags/verify",
     "/v2/orgs/{}/members",
     "/v2/orgs/library/members",
     "/v2/orgs/library/members/{}",

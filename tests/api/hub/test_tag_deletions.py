@@ -124,6 +124,7 @@ def test_the_answer_tells_each_tag_and_each_has_its_event(home: Home) -> None:
         "tags": [
             {"name": tag, "digest": shown[tag]["digest"], "last_pushed": shown[tag]["tag_last_pushed"]} for tag in "ba"
         ],
+        "immutable": [],
         "has_more": False,
     }
     assert events(home, scene.owner.name, after=seen) == [
@@ -142,7 +143,12 @@ def test_one_request_deletes_so_many_and_tells_that_there_are_more(home: Home) -
     second = scene.delete(pattern="t*").json()
     assert (len(second["tags"]), second["has_more"]) == (30, False)
     assert scene.names() == ["other"]
-    assert scene.delete(pattern="t*").json() == {"dry_run": False, "tags": [], "has_more": False}
+    assert scene.delete(pattern="t*").json() == {
+        "dry_run": False,
+        "tags": [],
+        "immutable": [],
+        "has_more": False,
+    }
     page = home.anonymous.get(scene.path(), params={"ordering": "version"}).json()
     assert (page["count"], len(page["results"])) == (1, 1)
 
@@ -207,6 +213,7 @@ def test_a_tag_that_is_moved_meanwhile_stays(home: Home, monkeypatch: pytest.Mon
                     tx,
                     repository_id=repository_id,
                     name=name,
+                    previous=tag,
                     manifest_id=tag.manifest_id,
                     digest=tag.digest,
                     actor_id=None,

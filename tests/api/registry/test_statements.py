@@ -51,8 +51,8 @@ def test_reads(home: Home, path: str) -> None:
         assert counted in (0, READS[path])
 
 
-def test_a_push_of_a_manifest_costs_the_same_with_one_layer_and_with_fifty(home: Home) -> None:
-
+@pytest.mark.parametrize("has_rules", [False, True])
+def test_a_push_of_a_manifest_costs_the_same_with_one_layer_and_with_fifty(home: Home, has_rules: bool) -> None:
     name = home.repository("admin")
     client = home.registry(home.admin, name)
     layers = [f"layer {number}".encode() for number in range(50)]
@@ -60,6 +60,9 @@ def test_a_push_of_a_manifest_costs_the_same_with_one_layer_and_with_fifty(home:
         push_blob(client, name, blob)
     # The first of a type writes down what types there are.
     push_image(client, name, "first", text="of its type")
+    if has_rules:
+        body = {"immutable_tags": True, "immutable_tags_rules": ["other", "t.*"]}
+        assert home.hub(home.admin).patch(f"/v2/repositories/{name}/", json=body).status_code == 200
 
     async def verb(services: Services) -> list[int]:
         counts = []

@@ -1,5 +1,6 @@
 """Docker Hub API §Repositories: repositories, by their present paths and by those that most scripts use."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,7 @@ from homeport.api.hub.requests import HubRequest
 from homeport.api.hub.times import timestamp, timestamp_or_none
 from homeport.core import categories, repositories, stars
 from homeport.core.access import Action
+from homeport.core.immutable_tags import ImmutableTags, rules_of
 from homeport.core.repositories import Changes, RepositoryOrder, ShownRepository
 from homeport.core.services import Services
 from homeport.errors import FieldInvalid
@@ -71,6 +73,17 @@ FullDescription = Annotated[
 ]
 MediaTypes = Annotated[Sequence[str], Meta(examples=[["application/vnd.docker.container.image.v1+json"]])]
 ContentTypes = Annotated[Sequence[str], Meta(examples=[["image"]])]
+Rules = Annotated[
+    list[str] | str | None,
+    Meta(
+        description="RE2 expressions for whole names, at most 20 of 255 characters; a list, or one text with commas in "
+        "between. Without any, all tags are meant.",
+        examples=[["v.*", "latest"]],
+    ),
+]
+
+# One that stands between two numbers in braces belongs to an expression: `v[0-9]{1,3}`.
+_COMMA = re.compile(r",(?![0-9]*\})")
 
 
 class CategoryInfo(msgspec.Struct):
@@ -95,8 +108,10 @@ class PermissionsInfo(msgspec.Struct):
 
 
 class ImmutableTagsInfo(msgspec.Struct):
+    """Which tags can be neither moved nor deleted: all where it is enabled without rules."""
+
     enabled: Annotated[bool, Meta(examples=[False])]
-    rules: Annotated[Sequence[str], Meta(examples=[[]])]
+    rules: Annotated[Sequence[str], Meta(description="RE2 expressions for whole names.", examples=[[]])]
 
 
 class RepositoryEntry(msgspec.Struct):
@@ -173,7 +188,9 @@ class RepositoryInfo(msgspec.Struct):
             has_starred=details.is_starred,
             full_description=details.full_description,
             permissions=PermissionsInfo.of(shown.allowed),
-            immutable_tags_settings=ImmutableTagsInfo(enabled=False, rules=[]),
+            immutable_tags_settings=ImmutableTagsInfo(
+                enabled=details.has_immutable_tags, rules=rules_of(details.immutable_tag_rules)
+            ),
             source=None,
         )
 
@@ -235,6 +252,10 @@ class UpdateRepository(msgspec.Struct):
     status: Annotated[
         Literal[0, 1] | None, Meta(description="1 for active, 0 for inactive: a mark, nothing more.", examples=[1])
     ] = None
+    immutable_tags: Annotated[
+        bool | None, Meta(description="Whether tags are immutable, as the rules beside it say.", examples=[True])
+    ] = None
+    immutable_tags_rules: Rules = None
 
 
 class ChangePrivacy(msgspec.Struct):
@@ -364,14 +385,19 @@ async def update_repository(
     request: HubRequest,
     services: NamedDependency[Services],
 ) -> RepositoryInfo:
-    """Change a repository's descriptions, its privacy or its status."""
+    """Change a repository's descriptions, its privacy, its status or its immutable tags.
+
+    With `immutable_tags` and without rules, rules that were there go; rules alone change nothing.
+    """
+    is_immutable, rules = data.immutable_tags, data.immutable_tags_rules
     changes = Changes(
         description=data.description,
         full_description=data.full_description,
         is_private=data.is_private,
         is_active=None if data.status is None else bool(data.status),
+        immutable_tags=None if is_immutable is None else immutable_tags_of(rules, is_enabled=is_immutable),
     )
-    return await _update(request, services, RepositoryName(namespace, repository), changes)
+    return await update(request, services, RepositoryName(namespace, repository), changes)
 
 
 @delete(_ONE, status_code=202, **reference(Section.REPOSITORIES, **_ADMINS))
@@ -396,7 +422,7 @@ async def change_repository_privacy(
 ) -> RepositoryInfo:
     """Make a repository private or public."""
     changes = Changes(is_private=data.is_private)
-    return await _update(request, services, RepositoryName(namespace, repository), changes)
+    return await update(request, services, RepositoryName(namespace, repository), changes)
 
 
 @patch(
@@ -412,10 +438,18 @@ async def change_repository_categories(
 ) -> RepositoryInfo:
     """Put a repository into other categories, at most three of those that `GET /v2/categories` lists."""
     changes = Changes(categories=[chosen.slug for chosen in data])
-    return await _update(request, services, RepositoryName(namespace, repository), changes)
+    return await update(request, services, RepositoryName(namespace, repository), changes)
 
 
-async def _update(request: HubRequest, services: Services, name: RepositoryName, changes: Changes) -> RepositoryInfo:
+def immutable_tags_of(rules: list[str] | str | None, *, is_enabled: bool) -> ImmutableTags:
+    """What clients send of immutable tags. Docker's own sends the rules as one text."""
+    if isinstance(rules, str):
+        rules = [rule for part in _COMMA.split(rules) if (rule := part.strip())]
+    return ImmutableTags(is_enabled, rules or [])
+
+
+async def update(request: HubRequest, services: Services, name: RepositoryName, changes: Changes) -> RepositoryInfo:
+    """Change what is given of a repository; what it is then."""
     async with services.db.write() as tx:
         shown = await repositories.update_repository(
             tx, actor=request.actor, name=name, changes=changes, settings=services.settings

@@ -65,6 +65,12 @@ class DeletedTag(msgspec.Struct):
 class DeletedTags(msgspec.Struct):
     dry_run: bool
     tags: Annotated[Sequence[DeletedTag], Meta(description="What was deleted, or would be.")]
+    immutable: Annotated[
+        Sequence[DeletedTag],
+        Meta(
+            description="What fits the filter and stays because it is immutable; at most 100 are named.", examples=[[]]
+        ),
+    ]
     has_more: Annotated[
         bool, Meta(description="Whether the filter fits more tags than one request deletes.", examples=[False])
     ]
@@ -89,7 +95,7 @@ async def delete_tags(
 ) -> DeletedTags:
     """Delete the tags that fit a filter, up to 100 in one request, those pushed last first. What they point at stays.
 
-    A tag that somebody moves while this looks for others is left alone.
+    Immutable tags stay, and the answer names them. A tag that somebody moves while this looks for others is left alone.
     """
     wanted = data.filter
     found = await tag_deletions.delete_matching(
@@ -104,7 +110,12 @@ async def delete_tags(
         ),
         is_dry_run=data.dry_run,
     )
-    return DeletedTags(data.dry_run, [DeletedTag.of(tag) for tag in found.tags], found.has_more)
+    return DeletedTags(
+        data.dry_run,
+        [DeletedTag.of(tag) for tag in found.tags],
+        [DeletedTag.of(tag) for tag in found.immutable],
+        found.has_more,
+    )
 
 
 router = Router("/", route_handlers=[delete_tags], exception_handlers=renderers(REPOSITORY_ERRORS))

@@ -248,11 +248,22 @@ class ListedRepository(msgspec.Struct, frozen=True):
 
 
 class RepositoryDetails(ListedRepository, frozen=True):
-    """All that is shown of a repository to one actor, who may have starred it."""
+    """All that is shown of a repository to one actor, who may have starred it. The last two are as in `TagRules`."""
 
     full_description: str
     collaborator_count: int
     is_starred: bool
+    has_immutable_tags: bool
+    immutable_tag_rules: str
+
+
+class TagRules(msgspec.Struct, frozen=True):
+    """Which tags of a repository are immutable. The rules, a JSON list of texts, count while it has such tags at all;
+    without rules every tag is one.
+    """
+
+    has_immutable_tags: bool
+    immutable_tag_rules: str
 
 
 class Collaborator(msgspec.Struct, frozen=True):

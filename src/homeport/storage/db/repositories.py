@@ -8,7 +8,7 @@ import msgspec
 from homeport.names import RepositoryName
 from homeport.storage.db.database import Transaction, utcnow
 from homeport.storage.db.members import contains, lower
-from homeport.storage.db.records import ListedRepository, Namespace, Repository, RepositoryDetails
+from homeport.storage.db.records import ListedRepository, Namespace, Repository, RepositoryDetails, TagRules
 from homeport.storage.db.repository_types import Kind
 
 
@@ -123,7 +123,8 @@ async def get_details(tx: Transaction, repository_id: int, *, actor_id: int | No
             (select count(*) from repository_collaborators where repository_id = repositories.id)
                 as collaborator_count,
             exists (select 1 from repository_stars where repository_id = repositories.id and account_id = :actor_id)
-                as is_starred
+                as is_starred,
+            repositories.has_immutable_tags, repositories.immutable_tag_rules
         from repositories join accounts on accounts.id = repositories.namespace_id
         where repositories.id = :id
         """,
@@ -205,12 +206,15 @@ async def update(
     is_private: bool,
     is_active: bool,
     categories: str,
+    has_immutable_tags: bool,
+    immutable_tag_rules: str,
 ) -> None:
     """Write the properties of a repository. The caller holds its lock."""
     await tx.run(
         """
         update repositories set description = :description, full_description = :full_description,
-            is_private = :is_private, is_active = :is_active, categories = :categories, modified_at = :now
+            is_private = :is_private, is_active = :is_active, categories = :categories,
+            has_immutable_tags = :has_immutable_tags, immutable_tag_rules = :immutable_tag_rules, modified_at = :now
         where id = :id
         """,
         id=repository_id,
@@ -219,21 +223,33 @@ async def update(
         is_private=is_private,
         is_active=is_active,
         categories=categories,
+        has_immutable_tags=has_immutable_tags,
+        immutable_tag_rules=immutable_tag_rules,
         now=utcnow(),
     )
 
 
-async def touch(tx: Transaction, repository_id: int, *, added_bytes: int = 0) -> bool:
-    """What is in a repository changes; False if it is gone. The caller holds its lock, and has not yet written to a
-    manifest or a tag: the pulls that are folded meanwhile lock rows in that order.
+async def touch(tx: Transaction, repository_id: int, *, added_bytes: int = 0) -> TagRules | None:
+    """What is in a repository changes: which of its tags may not; None if it is gone. The caller holds its lock, and
+    has not yet written to a manifest or a tag: the pulls that are folded meanwhile lock rows in that order.
     """
-    return bool(
-        await tx.run(
-            "update repositories set updated_at = :now, storage_bytes = storage_bytes + :added_bytes where id = :id",
-            id=repository_id,
-            added_bytes=added_bytes,
-            now=utcnow(),
-        )
+    return await tx.one(
+        TagRules,
+        """
+        update repositories set updated_at = :now, storage_bytes = storage_bytes + :added_bytes where id = :id
+        returning has_immutable_tags, immutable_tag_rules
+        """,
+        id=repository_id,
+        added_bytes=added_bytes,
+        now=utcnow(),
+    )
+
+
+async def get_tag_rules(tx: Transaction, repository_id: int) -> TagRules | None:
+    return await tx.one(
+        TagRules,
+        "select has_immutable_tags, immutable_tag_rules from repositories where id = :id",
+        id=repository_id,
     )
 
 

@@ -69,11 +69,19 @@ async def get(tx: Transaction, *, repository_id: int, name: str) -> Tag | None:
 
 
 async def put(
-    tx: Transaction, *, repository_id: int, name: str, manifest_id: int, digest: str, actor_id: int | None
+    tx: Transaction,
+    *,
+    repository_id: int,
+    name: str,
+    previous: Tag | None,
+    manifest_id: int,
+    digest: str,
+    actor_id: int | None,
 ) -> None:
-    """Point a tag at a manifest, and write down the move. The caller holds the repository's lock."""
+    """Point a tag at a manifest, and write down the move; `previous` is the tag as it is. The caller holds the
+    repository's lock.
+    """
     now = await _next_moment(tx, repository_id)
-    previous = await get(tx, repository_id=repository_id, name=name)
     if previous is not None:
         await tag_stretches.remove(tx, repository_id, Ordering.UPDATED, time_key(previous.updated_at))
     await tx.run(
@@ -150,6 +158,33 @@ async def list_of_manifest(tx: Transaction, manifest_id: int) -> list[Tag]:
         f"{_SELECT} from tags {_JOINS} where tags.manifest_id = :manifest_id order by tags.name",
         manifest_id=manifest_id,
     )
+
+
+async def list_names_above(tx: Transaction, *, repository_id: int, digest: str, after: str, limit: int) -> list[str]:
+    """Names of the tags that lead to a manifest or a blob, through indexes too, in byte order: those behind `after`."""
+    found = await tx.many(
+        TaggedName,
+        """
+        with recursive above (id) as (
+            select id from manifests where repository_id = :repository_id and digest = :digest
+            union
+            select manifest_id from manifest_references where repository_id = :repository_id and digest = :digest
+            union
+            select holders.manifest_id
+            from above
+            join manifests on manifests.id = above.id
+            join manifest_references holders
+                on holders.repository_id = manifests.repository_id and holders.digest = manifests.digest
+        )
+        select tags.name from above join tags on tags.manifest_id = above.id
+        where tags.name > :after order by tags.name limit :limit
+        """,
+        repository_id=repository_id,
+        digest=digest,
+        after=after,
+        limit=limit,
+    )
+    return [row.name for row in found]
 
 
 async def list_named(tx: Transaction, *, repository_id: int, names: list[str]) -> list[Tag]:
