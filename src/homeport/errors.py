@@ -8,6 +8,7 @@ HomeportError
 │                 TagUnknown · BlobUnknown · ManifestBlobUnknown · UploadUnknown · AccessTokenUnknown · TeamUnknown
 │                 PageUnknown · DomainUnknown · InviteUnknown · MailUnknown · MemberUnknown · ScimTokenUnknown
 │                 ScimUserUnknown · ScimGroupUnknown · ConfirmationUnknown · WebhookUnknown · DeliveryUnknown
+│                 MoveUnknown
 ├── Conflict      AccountExists · TeamExists · UploadBusy · LastOwner · DomainVerifiedElsewhere · SecondFactorOn
 │                 SecondFactorOff · InviteClosed · TooManyInvites · TeamProtected · ScimTokenExists
 │                 ScimUserExists · ScimGroupExists · InvitedInstead · UserNameImmutable · RepositoryExists
@@ -146,6 +147,13 @@ class TagUnknown(Unknown):
         super().__init__(f"tag '{tag}' not found")
         self.name = name
         self.tag = tag
+
+
+class MoveUnknown(Unknown):
+    """What is kept of a tag's history does not name a digest."""
+
+    def __init__(self, tag: str, digest: str) -> None:
+        super().__init__(f"{digest} not found in the history of the tag '{tag}'")
 
 
 class BlobUnknown(Unknown):

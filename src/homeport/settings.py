@@ -202,6 +202,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Annotated[int, Meta(ge=0, le=36_500)],
         Meta(description="Days after which events of the audit logs are deleted; 0 keeps them for ever."),
     ] = 90
+    tag_history_days: Annotated[
+        Annotated[int, Meta(ge=0, le=36_500)],
+        Meta(description="Days that the history of tags names a digest after the tag has left it; 0 keeps all of it."),
+    ] = 90
     plans: Annotated[
         Plans,
         Meta(description="Features and limits of each plan: a table, in the variable as JSON; see [Plans](#plans)."),

@@ -91,6 +91,7 @@ RUN_SITE = Rule(SITE)
 MAKE = Rule(MAKERS)
 STAR = Rule(KNOWN & PULLERS - {"token: read"}, public=KNOWN - {"token: read", "token: public_read"}, seers=PULLERS)
 ADMINISTER = Rule(DELETERS, seers=PULLERS)
+WRITE = Rule(PUSHERS, seers=PULLERS)
 ANYBODY = Rule(KNOWN | {"anonymous"})
 SIGNED = Rule(KNOWN)
 SEE = Rule(PULLERS, nobody=404, outsiders=404, members=404, tokens=404, public=KNOWN | {"anonymous"})
@@ -177,6 +178,12 @@ def a_tag(place: Place, caller: Caller) -> dict[str, str]:
     tag = unique("doomed")
     assert put_manifest(place.registry, place.repository, tag, place.manifest.encode()).status_code == 201
     return {"reference": tag, "tag": tag}
+
+
+def a_deleted_tag(place: Place, caller: Caller) -> dict[str, str]:
+    values = a_tag(place, caller)
+    assert place.registry.delete(f"/v2/{place.repository}/manifests/{values['tag']}").status_code == 202
+    return values
 
 
 def a_repository(place: Place, caller: Caller) -> dict[str, str]:
@@ -442,6 +449,12 @@ HUB = [
         *("POST", "/v2/namespaces/{namespace}/repositories/{repository}/delete-tags", ADMINISTER),
         body={"filter": {"names": ["{tag}"]}},
         fresh=a_tag,
+    ),
+    Row("GET", "/v2/namespaces/{namespace}/repositories/{repository}/tags/{tag}/history", SEE),
+    Row(
+        *("POST", "/v2/namespaces/{namespace}/repositories/{repository}/tags/{tag}/restore", WRITE),
+        body={"digest": "{subject}"},
+        fresh=a_deleted_tag,
     ),
     Row(
         *("PATCH", "/v2/namespaces/{namespace}/repositories/{repository}/immutabletags", ADMINISTER),

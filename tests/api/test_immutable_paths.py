@@ -35,6 +35,7 @@ class Scene(Owned):
 
     def __init__(self, home: Home) -> None:
         super().__init__(home)
+        self.former = self.image("v1", layers=(b"layer of a former image",))
         self.image_of_v1 = self.image("v1", layers=(LAYER,))
         self.free = self.image("free", layers=(LAYER,))
         assert self.free == self.image_of_v1
@@ -109,6 +110,9 @@ PATHS: dict[str, list[Attempt]] = {
     ],
     "DELETE /v2/repositories/{namespace}/{repository}/tags/{tag}": [
         Attempt(lambda scene: scene.hub.delete(f"{scene.old_url}/tags/v1/")),
+    ],
+    "POST /v2/namespaces/{namespace}/repositories/{repository}/tags/{tag}/restore": [
+        Attempt(lambda scene: scene.hub.post(f"{scene.url}/tags/v1/restore", json={"digest": scene.former.digest})),
     ],
     "POST /v2/namespaces/{namespace}/repositories/{repository}/delete-tags": [
         Attempt(lambda scene: scene.bulk(names=["v1"])),

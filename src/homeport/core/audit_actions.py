@@ -77,8 +77,8 @@ _REPO = CatalogueGroup(
         CatalogueAction(
             "tag.push",
             "Tag Pushed",
-            "A push pointed a tag at an image, new or the same again.",
-            "pushed the tag {tag}[ with the digest {digest}] to the repository {name}",
+            "A push pointed a tag at an image, new or the same again; or the tag was put back there from its history.",
+            "pushed the tag {tag}[ with the digest {digest}] to the repository {name}[, from its {source}]",
         ),
         CatalogueAction(
             "tag.delete",

@@ -35,6 +35,7 @@ ROUTES = [
     "/v2/repositories/{}/{}/groups",
     "/v2/repositories/{}/{}/groups/{}",
     "/v2/namespaces/{}/repositories/{}/delete-tags",
+    "/v2/namespaces/{}/repositories/{}/tags/x/restore",
     "/v2/namespaces/{}/repositories/{}/immutabletags",
     "/v2/namespaces/{}/repositories/{}/immutabletags/verify",
     "/v2/orgs/{}/members",

@@ -37,6 +37,7 @@ from homeport.api.hub import (
     second_factor,
     sign_ups,
     tag_deletions,
+    tag_history,
     tags,
     webhooks,
 )
@@ -75,6 +76,7 @@ IDENTIFIED: Sequence[ControllerRouterHandler] = [
     repository_groups.router,
     collaborators.router,
     tag_deletions.router,
+    tag_history.router,
     immutable_tags.router,
     *profiles.handlers,
     password_changes.router,

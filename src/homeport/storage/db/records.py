@@ -495,6 +495,33 @@ class TagMoment(msgspec.Struct, frozen=True):
     updated_at: datetime
 
 
+class TagMove(msgspec.Struct, frozen=True):
+    """A move of a tag with what the manifest says of itself that it was moved to.
+
+    `digest` is None where the tag was deleted, `manifest_id` where the repository does not hold the manifest; what
+    follows it says nothing then.
+    """
+
+    id: int
+    digest: str | None
+    moved_at: datetime
+    moved_by_name: str | None
+    manifest_id: int | None
+    media_type: str
+    config_media_type: str | None
+    artifact_type: str | None
+    depth: int
+
+
+class PastMove(msgspec.Struct, frozen=True):
+    """A move of a tag, and when the tag left the place again; None while it is there. A deletion ends at once where
+    nothing came after it.
+    """
+
+    id: int
+    ended_at: datetime | None
+
+
 class TaggedName(msgspec.Struct, frozen=True):
     name: str
 
