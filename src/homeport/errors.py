@@ -434,12 +434,10 @@ class ActionDenied(Denied):
 class ActionBeyondToken(ActionDenied):
     """The account may do it, the token that it came with does not carry it."""
 
-    def __init__(self, action: str, what: object) -> None:
+    def __init__(self, token_kind: str, action: str, what: object) -> None:
         super().__init__(action, what)
         # Clients look for what stands before the colon.
-        self.args = (
-            f"token issued from personal access token is not allowed: its scopes do not hold {action} on {what}",
-        )
+        self.args = (f"token issued from {token_kind} is not allowed: its scopes do not hold {action} on {what}",)
 
 
 class AccountShut(Denied):

@@ -1,9 +1,10 @@
 """Who may do what: the one way from a name to a record.
 
 Allowed is what a role grants, cut down to what the actor's token carries (its *ceiling*). What a stranger may not
-see does not exist for them.
+see does not exist for them. Decision 15 (docs/decisions/0015-grants.md) says what tokens carry, and why so.
 """
 
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Self
 
@@ -34,29 +35,61 @@ from homeport.storage.db.records import (
     Permission,
     Repository,
 )
-from homeport.storage.db.repositories import Sight
+from homeport.storage.db.repositories import ALL_PLACES, EVERYWHERE, NO_PLACES, Places, Reach, Sight
 from homeport.storage.db.search import View
 
 
 class Action(StrEnum):
-    """What can be done to a repository (`CREATE`: in a namespace). `STAR` takes no permission but a pull's, and an
-    account.
-    """
+    """What can be done to a repository (`CREATE`: in a namespace). The first three are the registry's words."""
 
     PULL = "pull"
     PUSH = "push"
     DELETE = "delete"
+    """Take manifests, blobs and tags away through the registry."""
+
     CREATE = "create"
+    LIST = "list"
+    """Find it in lists and searches."""
+
+    READ = "read"
+    """See what is told of it: its description, its size, its stars."""
+
+    READ_TAGS = "read tags"
+    DELETE_TAGS = "delete tags"
+    DESCRIBE = "describe"
+    """Write its descriptions and categories."""
+
+    EDIT = "edit"
+    """Change its privacy and whether it is active."""
+
+    REMOVE = "remove"
+    """Delete the repository."""
+
+    SET_RULES = "set rules"
+    """Say which of its tags are immutable."""
+
+    READ_WEBHOOKS = "read webhooks"
+    EDIT_WEBHOOKS = "edit webhooks"
+    DELETE_WEBHOOKS = "delete webhooks"
+    READ_TEAMS = "read teams"
+    EDIT_TEAMS = "edit teams"
+    DELETE_TEAMS = "delete teams"
     ADMIN = "admin"
+    """All else that administrators may: say who collaborates."""
+
     STAR = "star"
+    """Takes no role but one that pulls, and an account."""
 
 
 ALL_ACTIONS = frozenset(Action)
 
+READ_ACTIONS = frozenset({Action.PULL, Action.LIST, Action.READ, Action.READ_TAGS})
+"""What comes with a pull."""
+
 PERMISSION_ACTIONS = {
-    Permission.READ: frozenset({Action.PULL}),
-    Permission.WRITE: frozenset({Action.PULL, Action.PUSH}),
-    Permission.ADMIN: frozenset({Action.PULL, Action.PUSH, Action.DELETE, Action.ADMIN}),
+    Permission.READ: READ_ACTIONS,
+    Permission.WRITE: READ_ACTIONS | {Action.PUSH},
+    Permission.ADMIN: ALL_ACTIONS - {Action.CREATE, Action.STAR},
 }
 
 # What an account needs no role for where it may pull.
@@ -73,20 +106,31 @@ ROLE_ACTIONS: dict[OrganizationRole, frozenset[Action]] = {
 class OrganizationAction(StrEnum):
     """What can be done with an organization itself."""
 
-    READ = "read"
-    """See its members and teams."""
-
+    READ_MEMBERS = "read members"
+    EXPORT_MEMBERS = "export members"
+    EDIT_MEMBERS = "edit members"
+    READ_INVITES = "read invites"
+    EDIT_INVITES = "edit invites"
+    READ_TEAMS = "read teams"
+    EDIT_TEAMS = "edit teams"
+    READ_LOG = "read the audit log"
+    READ_REGISTRY_ACCESS = "read registry access"
+    EDIT_REGISTRY_ACCESS = "edit registry access"
     LEAVE = "leave"
     """Stop being a member of it."""
 
     MANAGE = "manage"
-    """Change them, its settings and its invites, and read its audit log."""
+    """Change all else: who owns it, its settings, its tokens."""
 
+
+ALL_ORGANIZATION_ACTIONS = frozenset(OrganizationAction)
+
+SEEN_BY_MEMBERS = frozenset({OrganizationAction.READ_MEMBERS, OrganizationAction.READ_TEAMS})
 
 ROLE_ORGANIZATION_ACTIONS: dict[OrganizationRole, frozenset[OrganizationAction]] = {
-    OrganizationRole.OWNER: frozenset(OrganizationAction),
-    OrganizationRole.EDITOR: frozenset({OrganizationAction.READ, OrganizationAction.LEAVE}),
-    OrganizationRole.MEMBER: frozenset({OrganizationAction.READ, OrganizationAction.LEAVE}),
+    OrganizationRole.OWNER: ALL_ORGANIZATION_ACTIONS,
+    OrganizationRole.EDITOR: SEEN_BY_MEMBERS | {OrganizationAction.LEAVE},
+    OrganizationRole.MEMBER: SEEN_BY_MEMBERS | {OrganizationAction.LEAVE},
 }
 
 
@@ -99,37 +143,56 @@ class Scope(StrEnum):
     PUBLIC_READ = "repo:public_read"
 
 
-class Grant(msgspec.Struct, frozen=True):
-    """Actions on the repositories of one name, or on all of them.
+class Target(msgspec.Struct, frozen=True):
+    """The repository that something is to be done to; without an id where it is yet to be made."""
 
-    A grant that names the repository it was given for (`repository_id`) does not outlive it: another one of the
-    same name is not meant.
+    name: RepositoryName
+    namespace_id: int
+    repository_id: int | None
+    is_private: bool
+
+    @classmethod
+    def of(cls, repository: Repository) -> "Target":
+        name = RepositoryName(repository.namespace, repository.name)
+        return cls(name, repository.namespace_id, repository.id, repository.is_private)
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """Actions on repositories: all that the conditions let through; without any, all there are.
+
+    Conditions are ids: another repository or namespace of the same name is not meant. A registry token names its
+    repositories besides, for a push may have yet to make them. `prefix` is how the name begins, without its namespace.
     """
 
     actions: frozenset[Action]
     repository: RepositoryName | None = None
     repository_id: int | None = None
+    namespace_id: int | None = None
+    prefix: str = ""
     is_public_only: bool = False
 
-    def covers(self, name: RepositoryName, repository_id: int | None, *, is_private: bool) -> bool:
-        if self.is_public_only and is_private:
+    def covers(self, target: Target) -> bool:
+        if self.is_public_only and target.is_private:
             return False
-        if self.repository_id is not None and self.repository_id != repository_id:
+        if self.repository_id is not None and self.repository_id != target.repository_id:
             return False
-        return self.repository is None or self.repository == name
+        if self.namespace_id is not None and self.namespace_id != target.namespace_id:
+            return False
+        if self.repository is not None and self.repository != target.name:
+            return False
+        return target.name.name.startswith(self.prefix)
 
-    def covers_all(self, *, is_private: bool) -> bool:
-        """Whether it covers every repository that is private, or every one that is not."""
-        if self.is_public_only and is_private:
-            return False
-        return self.repository is None and self.repository_id is None
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether it covers all repositories, or all public ones."""
+        return self.repository is None and self.repository_id is None and self.namespace_id is None and not self.prefix
 
 
 SCOPE_GRANTS = {
     Scope.ADMIN: Grant(ALL_ACTIONS),
-    Scope.WRITE: Grant(frozenset({Action.PULL, Action.PUSH, Action.CREATE, Action.STAR})),
-    Scope.READ: Grant(frozenset({Action.PULL})),
-    Scope.PUBLIC_READ: Grant(frozenset({Action.PULL}), is_public_only=True),
+    Scope.WRITE: Grant(READ_ACTIONS | {Action.PUSH, Action.CREATE, Action.STAR}),
+    Scope.READ: Grant(READ_ACTIONS),
+    Scope.PUBLIC_READ: Grant(READ_ACTIONS, is_public_only=True),
 }
 
 
@@ -139,23 +202,44 @@ class Ceiling(msgspec.Struct, frozen=True):
     """
 
     layers: tuple[tuple[Grant, ...], ...] = ()
+    organization_actions: frozenset[OrganizationAction] = ALL_ORGANIZATION_ACTIONS
 
-    def allows(self, name: RepositoryName, repository_id: int | None, *, is_private: bool) -> frozenset[Action]:
+    def allows(self, target: Target) -> frozenset[Action]:
         allowed = ALL_ACTIONS
         for layer in self.layers:
-            covering = [grant.actions for grant in layer if grant.covers(name, repository_id, is_private=is_private)]
-            allowed &= frozenset().union(*covering)
+            allowed &= frozenset().union(*(grant.actions for grant in layer if grant.covers(target)))
         return allowed
 
-    def allows_everywhere(self, action: Action, *, is_private: bool) -> bool:
-        """Whether the action is allowed on whatever repository: grants for one of them say nothing of that."""
-        return all(
-            any(action in grant.actions and grant.covers_all(is_private=is_private) for grant in layer)
+    def reaches(self, action: Action) -> list[Reach]:
+        """Where an action is allowed, as statements take it: a repository has to be within each."""
+        reaches = (
+            Reach(
+                public=_places(grant for grant in layer if action in grant.actions),
+                private=_places(grant for grant in layer if action in grant.actions and not grant.is_public_only),
+            )
             for layer in self.layers
         )
+        return [reach for reach in reaches if reach != EVERYWHERE]
 
     def lowered(self, *grants: Grant) -> Self:
-        return type(self)((*self.layers, grants))
+        return msgspec.structs.replace(self, layers=(*self.layers, grants))
+
+
+def _places(grants: Iterable[Grant]) -> Places:
+    """What grants cover, private or not. What a registry token is for by its name alone is no place: it may not be
+    there yet.
+    """
+    ids, namespaces, prefixes = set(), set(), set()
+    for grant in grants:
+        if grant.is_everywhere:
+            return ALL_PLACES
+        if grant.repository_id is not None:
+            ids.add(grant.repository_id)
+        elif grant.namespace_id is not None and grant.prefix:
+            prefixes.add((grant.namespace_id, grant.prefix))
+        elif grant.namespace_id is not None:
+            namespaces.add(grant.namespace_id)
+    return Places(tuple(sorted(ids)), tuple(sorted(namespaces)), tuple(sorted(prefixes)))
 
 
 NO_CEILING = Ceiling()
@@ -171,7 +255,9 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     is_site_admin: bool = False
     ceiling: Ceiling = NO_CEILING
     token: AccessToken | None = None
-    """The personal access token that the actor came with, or that the bearer token was made from."""
+    """The access token that the actor came with, or that the bearer token was made from."""
+    is_organization: bool = False
+    """By an access token of its own; an organization has no other way to act."""
     session_id: str = ""
     """The login that the actor's bearer token came from."""
     address: str = ""
@@ -184,6 +270,10 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def token_id(self) -> int | None:
         return self.token.id if self.token else None
+
+    @property
+    def token_kind(self) -> str:
+        return "organization access token" if self.is_organization else "personal access token"
 
     @classmethod
     def of(
@@ -201,6 +291,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
             is_site_admin=account.is_site_admin,
             ceiling=ceiling,
             token=token,
+            is_organization=account.kind is AccountKind.ORGANIZATION,
             session_id=session_id,
         )
 
@@ -213,9 +304,7 @@ OPERATOR = Actor(name="homeport", is_site_admin=True)
 
 def allowed_actions(actor: Actor, repository: Repository) -> frozenset[Action]:
     """What roles and grants give the actor on a repository, cut down to what their token carries."""
-    name = RepositoryName(repository.namespace, repository.name)
-    carried = actor.ceiling.allows(name, repository.id, is_private=repository.is_private)
-    return granted_actions(actor, repository) & carried
+    return granted_actions(actor, repository) & actor.ceiling.allows(Target.of(repository))
 
 
 def granted_actions(actor: Actor, repository: Repository) -> frozenset[Action]:
@@ -230,7 +319,7 @@ def granted_actions(actor: Actor, repository: Repository) -> frozenset[Action]:
     if repository.team_permission is not None and repository.role is not None:
         granted |= PERMISSION_ACTIONS[repository.team_permission]
     if not repository.is_private:
-        granted |= {Action.PULL}
+        granted |= READ_ACTIONS
     if Action.PULL in granted and actor.account_id is not None:
         granted |= _WITHOUT_ROLE
     return granted
@@ -240,86 +329,101 @@ async def access_repository(tx: Transaction, actor: Actor, name: RepositoryName,
     """The repository, if the actor may do `action` to it.
 
     Raises:
-        RepositoryUnknown: not there, or the actor may not even pull. One error for both: telling them apart would
+        RepositoryUnknown: not there, or the actor may do nothing to it. One error for both: telling them apart would
             tell strangers which private names exist.
-        ActionDenied: the actor may see it, but not do this; ActionBeyondToken if that is for their token alone.
+        ActionDenied: the actor may know of it, but not do this; ActionBeyondToken if that is for their token alone.
         ImageRestricted: an organization of the actor's does not let its members pull it.
-        NotAuthenticated: an anonymous actor may see it, but would have to say who they are.
+        NotAuthenticated: an anonymous actor may know of it, but would have to say who they are.
     """
     repository, allowed = await _see(tx, actor, name)
+    _check(actor, repository, action, allowed)
+    return repository
+
+
+def check_action(actor: Actor, repository: Repository, action: Action) -> None:
+    """Whether the actor may do one thing more to a repository that they have been let into.
+
+    Raises:
+        ActionDenied, ImageRestricted: as `access_repository`.
+    """
+    _check(actor, repository, action, allowed_actions(actor, repository))
+
+
+def _check(actor: Actor, repository: Repository, action: Action, allowed: frozenset[Action]) -> None:
+    name = RepositoryName(repository.namespace, repository.name)
     if action not in allowed:
         if actor.is_anonymous:
             raise NotAuthenticated
         if actor.token is not None and action in granted_actions(actor, repository):
-            raise ActionBeyondToken(action, name)
+            raise ActionBeyondToken(actor.token_kind, action, name)
         raise ActionDenied(action, name)
     if action is Action.PULL:
         _refuse_restricted(actor, repository)
-    return repository
 
 
 async def access_repository_head(tx: Transaction, actor: Actor, name: RepositoryName) -> Repository:
     """The repository, if the actor may ask whether something is in it.
 
     A push asks that before it sends anything. So who may push here gets an answer although an organization of theirs
-    does not let them pull; for everybody else this is a pull.
+    does not let them pull, or their token does not; for everybody else this is a pull.
 
     Raises:
-        RepositoryUnknown, ImageRestricted: as `access_repository`.
+        RepositoryUnknown, ActionDenied, ImageRestricted: as `access_repository`.
     """
     repository, allowed = await _see(tx, actor, name)
     if Action.PUSH not in allowed:
-        _refuse_restricted(actor, repository)
+        _check(actor, repository, Action.PULL, allowed)
     return repository
 
 
-async def see_repository(tx: Transaction, actor: Actor, name: RepositoryName) -> Repository:
-    """The repository, if the actor may know of it: for what a page shows of it, not for what is in it.
+class NamespaceView(msgspec.Struct, frozen=True):
+    """A namespace, with which of its repositories an actor may know of: what their roles show, and their token."""
 
-    Raises:
-        RepositoryUnknown: as `access_repository`.
+    namespace: Namespace
+    sight: Sight
+    reaches: Sequence[Reach]
+
+
+async def see_namespace(tx: Transaction, actor: Actor, name: str) -> NamespaceView | None:
+    """A namespace as the actor may know of it; None where that is nothing at all.
+
+    What a list shows is what `access_repository` allows `Action.LIST` on.
     """
-    repository, _ = await _see(tx, actor, name)
-    return repository
-
-
-async def see_namespace(tx: Transaction, actor: Actor, name: str) -> tuple[Namespace, Sight] | None:
-    """A namespace, with which of its repositories the actor may know of; None where that is none at all.
-
-    What a list shows is what `see_repository` lets one see, but for tokens that name single repositories.
-    """
+    reaches = actor.ceiling.reaches(Action.LIST)
     namespace = await org_rows.get_namespace(tx, name, actor_id=actor.account_id)
     if namespace is None or not namespace.is_active:
         return None
-    if not actor.ceiling.allows_everywhere(Action.PULL, is_private=False):
-        return None
-    return namespace, _sight_of(actor, namespace)
+    within = [reach.in_namespace(namespace.id) for reach in reaches]
+    return NamespaceView(namespace, _sight_of(actor, namespace, within), within)
 
 
-def _sight_of(actor: Actor, namespace: Namespace) -> Sight:
-    if not actor.ceiling.allows_everywhere(Action.PULL, is_private=True):
+def _sight_of(actor: Actor, namespace: Namespace, reaches: Sequence[Reach]) -> Sight:
+    if _reaches_nothing_private(reaches):
         return Sight.PUBLIC
     if actor.is_site_admin or actor.account_id == namespace.id:
         return Sight.ALL
-    if namespace.role is not None and Action.PULL in ROLE_ACTIONS[namespace.role]:
+    if namespace.role is not None and Action.LIST in ROLE_ACTIONS[namespace.role]:
         return Sight.ALL
     return Sight.PUBLIC if actor.is_anonymous else Sight.OPENED
 
 
-async def see_everywhere(tx: Transaction, actor: Actor) -> View | None:
-    """Which repositories of all namespaces the actor may know of; None where that is none at all.
+def _reaches_nothing_private(reaches: Sequence[Reach]) -> bool:
+    return any(reach.private == NO_PLACES for reach in reaches)
 
-    What a search finds is what `see_repository` lets one see, but for tokens that name single repositories.
+
+async def see_everywhere(tx: Transaction, actor: Actor) -> View:
+    """Which repositories of all namespaces the actor may know of.
+
+    What a search finds is what `access_repository` allows `Action.LIST` on.
     """
-    if not actor.ceiling.allows_everywhere(Action.PULL, is_private=False):
-        return None
-    if actor.is_anonymous or not actor.ceiling.allows_everywhere(Action.PULL, is_private=True):
-        return View(Sight.PUBLIC)
+    reaches = actor.ceiling.reaches(Action.LIST)
+    if actor.is_anonymous or _reaches_nothing_private(reaches):
+        return View(Sight.PUBLIC, reaches=reaches)
     if actor.is_site_admin or actor.account_id is None:
-        return View(Sight.ALL)
-    roles = [role for role, actions in ROLE_ACTIONS.items() if Action.PULL in actions]
+        return View(Sight.ALL, reaches=reaches)
+    roles = [role for role, actions in ROLE_ACTIONS.items() if Action.LIST in actions]
     of_member = await search_rows.list_namespace_ids_of_member(tx, account_id=actor.account_id, roles=roles)
-    return View(Sight.OPENED, actor.account_id, [actor.account_id, *of_member])
+    return View(Sight.OPENED, actor.account_id, [actor.account_id, *of_member], reaches)
 
 
 async def _see(tx: Transaction, actor: Actor, name: RepositoryName) -> tuple[Repository, frozenset[Action]]:
@@ -327,7 +431,8 @@ async def _see(tx: Transaction, actor: Actor, name: RepositoryName) -> tuple[Rep
     if repository is None:
         raise RepositoryUnknown(name)
     allowed = allowed_actions(actor, repository)
-    if Action.PULL not in allowed:
+    # Who may make one here knows no more of those that are there.
+    if allowed <= {Action.CREATE}:
         raise RepositoryUnknown(name)
     return repository, allowed
 
@@ -370,8 +475,10 @@ async def access_namespace(tx: Transaction, actor: Actor, name: RepositoryName) 
     if not may_by_role:
         raise ActionDenied(Action.CREATE, name)
     # A token that may only reach public repositories may not make one either.
-    if Action.CREATE not in actor.ceiling.allows(name, None, is_private=True):
-        raise (ActionDenied if actor.token is None else ActionBeyondToken)(Action.CREATE, name)
+    if Action.CREATE not in actor.ceiling.allows(Target(name, namespace.id, None, is_private=True)):
+        if actor.token is not None:
+            raise ActionBeyondToken(actor.token_kind, Action.CREATE, name)
+        raise ActionDenied(Action.CREATE, name)
     return namespace
 
 
@@ -379,6 +486,7 @@ async def access_organization(tx: Transaction, actor: Actor, name: str, action: 
     """The organization, if the actor may do `action` with it. That there is one of that name is no secret.
 
     A personal access token reads what its account's role shows; it changes nothing and sees no more than any member.
+    An organization's own does what its scopes say.
 
     Raises:
         NotAuthenticated: who nobody knows sees no members.
@@ -391,9 +499,9 @@ async def access_organization(tx: Transaction, actor: Actor, name: str, action: 
     organization = await org_rows.get(tx, name.lower(), actor_id=actor.account_id)
     if organization is None:
         raise OrganizationUnknown(name)
-    if actor.token is not None and action is not OrganizationAction.READ:
-        raise TokenNotAllowed("personal access token")
-    if action not in allowed_organization_actions(actor, organization):
+    if action not in actor.ceiling.organization_actions:
+        raise TokenNotAllowed(actor.token_kind)
+    if action not in granted_organization_actions(actor, organization):
         raise ActionDenied(action, f"organization {organization.name}")
     return organization
 
@@ -406,16 +514,31 @@ def check_site_admin(actor: Actor, action: str, what: object) -> None:
     """
     if actor.is_anonymous:
         raise NotAuthenticated
-    if actor.token is not None:
-        raise TokenNotAllowed("personal access token")
+    refuse_token(actor)
     if not actor.is_site_admin:
         raise ActionDenied(action, what)
 
 
-def allowed_organization_actions(actor: Actor, organization: Organization) -> frozenset[OrganizationAction]:
-    """What the actor's role gives them; a token's ceiling is of repositories, and cuts nothing here."""
-    if actor.is_site_admin:
-        return frozenset(OrganizationAction)
+def refuse_token(actor: Actor) -> None:
+    """Let pass who has signed in with a password. Raises: TokenNotAllowed."""
+    if actor.token is not None:
+        raise TokenNotAllowed(actor.token_kind)
+
+
+def check_makes_owners(actor: Actor) -> None:
+    """Let pass who may say who owns an organization: otherwise a token could make somebody who makes others.
+
+    Raises:
+        TokenNotAllowed
+    """
+    if OrganizationAction.MANAGE not in actor.ceiling.organization_actions:
+        raise TokenNotAllowed(actor.token_kind)
+
+
+def granted_organization_actions(actor: Actor, organization: Organization) -> frozenset[OrganizationAction]:
+    """What the actor's role gives them, whatever token they come with; an organization may all with itself."""
+    if actor.is_site_admin or actor.account_id == organization.id:
+        return ALL_ORGANIZATION_ACTIONS
     if organization.role is None:
         return frozenset()
     return ROLE_ORGANIZATION_ACTIONS[organization.role]
@@ -423,4 +546,4 @@ def allowed_organization_actions(actor: Actor, organization: Organization) -> fr
 
 def sees_emails(actor: Actor, organization: Organization) -> bool:
     """Whether the actor is shown the e-mail addresses of an organization's members: owners are, by password."""
-    return actor.token is None and OrganizationAction.MANAGE in allowed_organization_actions(actor, organization)
+    return actor.token is None and OrganizationAction.MANAGE in granted_organization_actions(actor, organization)

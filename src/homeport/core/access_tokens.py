@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from homeport.core import accounts, audit
-from homeport.core.access import SCOPE_GRANTS, Actor, Ceiling, Scope
+from homeport.core.access import SCOPE_GRANTS, SEEN_BY_MEMBERS, Actor, Ceiling, Scope, refuse_token
 from homeport.core.audit import AuditAction
 from homeport.core.plans import check_access_tokens
-from homeport.errors import AccessTokenUnknown, FieldInvalid, NotAuthenticated, PageUnknown, TokenNotAllowed
+from homeport.errors import AccessTokenUnknown, FieldInvalid, NotAuthenticated, PageUnknown
 from homeport.settings import Plans
 from homeport.storage.db import access_tokens as rows
 from homeport.storage.db import accounts as account_rows
@@ -55,7 +55,8 @@ def scopes_of(token: AccessToken) -> list[str]:
 
 def ceiling_of(token: AccessToken) -> Ceiling:
     """The most that a token allows: what any of its scopes does."""
-    return Ceiling().lowered(*(SCOPE_GRANTS[Scope(scope)] for scope in scopes_of(token)))
+    grants = (SCOPE_GRANTS[Scope(scope)] for scope in scopes_of(token))
+    return Ceiling(organization_actions=SEEN_BY_MEMBERS).lowered(*grants)
 
 
 def is_usable(token: AccessToken) -> bool:
@@ -192,8 +193,7 @@ def own_account(actor: Actor) -> int:
     """
     if actor.account_id is None:
         raise NotAuthenticated
-    if actor.token_id is not None:
-        raise TokenNotAllowed("personal access token")
+    refuse_token(actor)
     return actor.account_id
 
 

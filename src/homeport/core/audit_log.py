@@ -5,11 +5,11 @@ from datetime import datetime
 
 import msgspec
 
-from homeport.core.access import Actor, OrganizationAction, access_organization
+from homeport.core.access import Actor, OrganizationAction, access_organization, refuse_token
 from homeport.core.audit import TOKEN_LABEL
 from homeport.core.audit_actions import sentence
 from homeport.core.plans import require_feature
-from homeport.errors import AccountUnknown, ActionDenied, NotAuthenticated, TokenNotAllowed
+from homeport.errors import AccountUnknown, ActionDenied, NotAuthenticated
 from homeport.settings import Feature, Plans
 from homeport.storage.db import accounts as account_rows
 from homeport.storage.db import audit as rows
@@ -67,7 +67,7 @@ async def list_events(
 
 async def access_log(tx: Transaction, actor: Actor, name: str, plans: Plans) -> Account:
     """The account whose log an actor may read: an organization's owners read it, a user their own, and site
-    administrators all. A personal access token reads none.
+    administrators all. A personal access token reads none, an organization's own its one.
 
     Raises:
         NotAuthenticated
@@ -89,10 +89,10 @@ async def access_log(tx: Transaction, actor: Actor, name: str, plans: Plans) -> 
 
 async def _check_reader(tx: Transaction, actor: Actor, account: Account) -> None:
     if account.kind is AccountKind.ORGANIZATION:
-        await access_organization(tx, actor, account.name, OrganizationAction.MANAGE)
-    elif actor.token is not None:
-        raise TokenNotAllowed("personal access token")
-    elif not actor.is_site_admin and actor.account_id != account.id:
+        await access_organization(tx, actor, account.name, OrganizationAction.READ_LOG)
+        return
+    refuse_token(actor)
+    if not actor.is_site_admin and actor.account_id != account.id:
         raise ActionDenied("read", f"the audit log of {account.name}")
 
 

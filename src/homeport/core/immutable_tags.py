@@ -134,7 +134,7 @@ async def verify(tx: Transaction, *, actor: Actor, name: RepositoryName, rule: s
         FieldInvalid: no expression of RE2, or too large.
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
-    repository = await access_repository(tx, actor, name, Action.ADMIN)
+    repository = await access_repository(tx, actor, name, Action.SET_RULES)
     check_rule(rule, "regex")
     found: list[str] = []
     after = ""

@@ -22,7 +22,8 @@ from homeport.core.access import (
     Actor,
     OrganizationAction,
     access_organization,
-    allowed_organization_actions,
+    check_makes_owners,
+    granted_organization_actions,
 )
 from homeport.core.audit import AuditAction, Event
 from homeport.core.plans import require_feature
@@ -94,7 +95,7 @@ async def list_pending(tx: Transaction, *, actor: Actor, organization: str) -> l
     Raises:
         NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
     """
-    found = await access_organization(tx, actor, organization, OrganizationAction.MANAGE)
+    found = await access_organization(tx, actor, organization, OrganizationAction.READ_INVITES)
     return await rows.list_pending(tx, organization_id=found.id, now=utcnow(), limit=PENDING_LIMIT)
 
 
@@ -121,7 +122,7 @@ async def invite_all(
         PlanLacksFeature: the organization's plan holds no invites.
         NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
     """
-    found = await access_organization(tx, actor, organization, OrganizationAction.MANAGE)
+    found = await access_organization(tx, actor, organization, OrganizationAction.EDIT_INVITES)
     if actor.account_id is None:
         raise NotAuthenticated  # an invite says who invites
     require_feature(plans, found, Feature.INVITES)
@@ -129,6 +130,8 @@ async def invite_all(
         raise FieldInvalid({"invitees": [f"Invite 1 to {BULK_LIMIT} at a time."]})
     target = await _target_team(tx, found, team)
     wanted = _role(role, target)
+    if wanted is OrganizationRole.OWNER:
+        check_makes_owners(actor)
     now = utcnow()
     if not is_dry_run:
         await tx.lock("organization", found.id)
@@ -428,15 +431,15 @@ async def _access(tx: Transaction, actor: Actor, id_: str) -> Invite:
     """An invite of an organization that the actor manages. To strangers of the organization it does not exist."""
     if actor.is_anonymous:
         raise NotAuthenticated
-    if actor.token is not None:
-        raise TokenNotAllowed("personal access token")
+    if OrganizationAction.EDIT_INVITES not in actor.ceiling.organization_actions:
+        raise TokenNotAllowed(actor.token_kind)
     invite = await rows.get(tx, id_)
     if invite is None:
         raise InviteUnknown
     organization = await org_rows.get(tx, invite.organization, actor_id=actor.account_id)
-    if organization is None or not allowed_organization_actions(actor, organization):
+    if organization is None or not granted_organization_actions(actor, organization):
         raise InviteUnknown
-    await access_organization(tx, actor, invite.organization, OrganizationAction.MANAGE)
+    await access_organization(tx, actor, invite.organization, OrganizationAction.EDIT_INVITES)
     return invite
 
 

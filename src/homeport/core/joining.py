@@ -5,11 +5,11 @@ import hmac
 import msgspec
 
 from homeport.core import accounts, audit, mails, members
-from homeport.core.access import Actor
+from homeport.core.access import Actor, refuse_token
 from homeport.core.audit import AuditAction
 from homeport.core.invites import PENDING_LIMIT, digest_of, record, settled
 from homeport.core.plans import check_members
-from homeport.errors import InviteClosed, InviteOfAnother, InviteUnknown, NotAuthenticated, TokenNotAllowed
+from homeport.errors import InviteClosed, InviteOfAnother, InviteUnknown, NotAuthenticated
 from homeport.names import OWNERS_TEAM
 from homeport.settings import Plans
 from homeport.storage.db import accounts as account_rows
@@ -144,8 +144,7 @@ async def decline_link(tx: Transaction, *, id_: str, secret: str, address: str, 
 async def _account_of(tx: Transaction, actor: Actor) -> Account:
     if actor.account_id is None:
         raise NotAuthenticated
-    if actor.token is not None:
-        raise TokenNotAllowed("personal access token")
+    refuse_token(actor)
     account = await account_rows.get_by_uuid(tx, actor.account_uuid)
     if account is None:
         raise NotAuthenticated

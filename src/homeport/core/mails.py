@@ -6,8 +6,8 @@ Without a mail server they wait here, where the site administrator reads them.
 from collections.abc import Sequence
 from datetime import timedelta
 
-from homeport.core.access import Actor
-from homeport.errors import ActionDenied, MailUnknown, NotAuthenticated, TokenNotAllowed
+from homeport.core.access import Actor, check_site_admin
+from homeport.errors import MailUnknown
 from homeport.storage.db import mails as rows
 from homeport.storage.db.database import Transaction, utcnow
 from homeport.storage.db.mails import NewMail
@@ -62,9 +62,4 @@ async def access_mail(tx: Transaction, *, actor: Actor, id_: int) -> Mail:
 
 
 def _needs_site_admin(actor: Actor) -> None:
-    if actor.is_anonymous:
-        raise NotAuthenticated
-    if actor.token is not None:
-        raise TokenNotAllowed("personal access token")
-    if not actor.is_site_admin:
-        raise ActionDenied("read", "the outbox")
+    check_site_admin(actor, "read", "the outbox")

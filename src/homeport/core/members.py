@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 
 from homeport.core import audit, directory
-from homeport.core.access import Actor, OrganizationAction, access_organization, sees_emails
+from homeport.core.access import Actor, OrganizationAction, access_organization, check_makes_owners, sees_emails
 from homeport.core.accounts import access_user
 from homeport.core.audit import AuditAction, Event
 from homeport.core.domains import DOMAINS_LIMIT
@@ -68,7 +68,7 @@ async def list_page(
         PageUnknown: there is no such page; the first one is there even when it is empty.
         NotAuthenticated, OrganizationUnknown, ActionDenied: as `access_organization`.
     """
-    found = await access_organization(tx, actor, organization, OrganizationAction.READ)
+    found = await access_organization(tx, actor, organization, OrganizationAction.READ_MEMBERS)
     view = await _view(tx, actor, found)
     offset = (page - 1) * page_size
     total = 0
@@ -99,7 +99,7 @@ async def access_export(tx: Transaction, *, actor: Actor, organization: str) -> 
     Raises:
         NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
     """
-    return await access_organization(tx, actor, organization, OrganizationAction.MANAGE)
+    return await access_organization(tx, actor, organization, OrganizationAction.EXPORT_MEMBERS)
 
 
 async def export(db: Database, *, actor: Actor, organization: Organization) -> AsyncIterator[list[ShownMember]]:
@@ -136,7 +136,7 @@ async def add_member(
         PlanLimitReached: there is no room for another member.
         NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
     """
-    found = await access_organization(tx, actor, organization, OrganizationAction.MANAGE)
+    found = await access_organization(tx, actor, organization, OrganizationAction.EDIT_MEMBERS)
     member = await access_user(tx, user)
     await tx.lock("organization", found.id)
     if await rows.get_role(tx, organization_id=found.id, account_id=member.id) is None:
@@ -154,7 +154,7 @@ async def change_role(
         LastOwner: the role would leave the organization without an owner.
         NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
     """
-    found = await access_organization(tx, actor, organization, OrganizationAction.MANAGE)
+    found = await access_organization(tx, actor, organization, OrganizationAction.EDIT_MEMBERS)
     await tx.lock("organization", found.id)
     account_id, name = await _access_member(tx, found, user)
     await put_role(tx, actor=actor, organization=found, account_id=account_id, user=name, role=role)
@@ -176,23 +176,27 @@ async def remove_member(tx: Transaction, *, actor: Actor, organization: str, use
         NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
     """
     is_oneself = actor.account_id is not None and user.lower() == actor.name
-    action = OrganizationAction.LEAVE if is_oneself else OrganizationAction.MANAGE
+    action = OrganizationAction.LEAVE if is_oneself else OrganizationAction.EDIT_MEMBERS
     found = await access_organization(tx, actor, organization, action)
     await tx.lock("organization", found.id)
     account_id, name = await _access_member(tx, found, user)
-    await check_dispensable(tx, found, account_id)
+    if await check_dispensable(tx, found, account_id) is OrganizationRole.OWNER and not is_oneself:
+        check_makes_owners(actor)
     await take_out(tx, actor=actor, organization=found, account_id=account_id, name=name)
     await directory.leave(tx, organization_id=found.id, account_id=account_id)
 
 
-async def check_dispensable(tx: Transaction, organization: Organization, account_id: int) -> None:
-    """Whether an organization can do without one of its members. The caller holds the organization's lock.
+async def check_dispensable(tx: Transaction, organization: Organization, account_id: int) -> OrganizationRole | None:
+    """Whether an organization can do without one of its members; the role that they have. The caller holds the
+    organization's lock.
 
     Raises:
         LastOwner
     """
-    if await rows.get_role(tx, organization_id=organization.id, account_id=account_id) is OrganizationRole.OWNER:
+    role = await rows.get_role(tx, organization_id=organization.id, account_id=account_id)
+    if role is OrganizationRole.OWNER:
         await _check_not_last(tx, organization, account_id)
+    return role
 
 
 async def take_out(tx: Transaction, *, actor: Actor, organization: Organization, account_id: int, name: str) -> None:
@@ -234,10 +238,13 @@ async def put_role(
 
     Raises:
         LastOwner: the role would leave the organization without an owner.
+        TokenNotAllowed: the actor's token may not say who is an owner.
     """
     present = await rows.get_role(tx, organization_id=organization.id, account_id=account_id)
     if present is role:
         return
+    if OrganizationRole.OWNER in (present, role):
+        check_makes_owners(actor)
     if present is OrganizationRole.OWNER:
         await _check_not_last(tx, organization, account_id)
     await rows.put(tx, organization_id=organization.id, account_id=account_id, role=role)

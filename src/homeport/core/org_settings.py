@@ -63,6 +63,16 @@ async def access_settings(tx: Transaction, *, actor: Actor, organization: str) -
     return await rows.get(tx, found.id)
 
 
+async def access_registry_settings(tx: Transaction, *, actor: Actor, organization: str) -> OrganizationSettings:
+    """As `access_settings`, for what is said of registries.
+
+    Raises:
+        NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
+    """
+    found = await access_organization(tx, actor, organization, OrganizationAction.READ_REGISTRY_ACCESS)
+    return await rows.get(tx, found.id)
+
+
 async def restrict_images(
     tx: Transaction,
     *,
@@ -107,7 +117,7 @@ async def restrict_registries(
         PlanLacksFeature: it may be switched off all the same.
         NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
     """
-    found, present = await _open(tx, actor, organization)
+    found, present = await _open(tx, actor, organization, OrganizationAction.EDIT_REGISTRY_ACCESS)
     _check_custom_registries(access.custom_registries)
     if access.is_enabled:
         require_feature(plans, found, Feature.REGISTRY_ACCESS_MANAGEMENT)
@@ -155,9 +165,11 @@ async def set_policies(
     return wanted
 
 
-async def _open(tx: Transaction, actor: Actor, organization: str) -> tuple[Organization, OrganizationSettings]:
+async def _open(
+    tx: Transaction, actor: Actor, organization: str, action: OrganizationAction = OrganizationAction.MANAGE
+) -> tuple[Organization, OrganizationSettings]:
     """The organization and its settings, which nobody else changes until the transaction ends."""
-    found = await access_organization(tx, actor, organization, OrganizationAction.MANAGE)
+    found = await access_organization(tx, actor, organization, action)
     await tx.lock("organization", found.id)
     return found, await rows.get(tx, found.id)
 

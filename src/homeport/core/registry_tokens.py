@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from homeport.core.access import ANONYMOUS, Action, Actor, access_namespace, allowed_actions
+from homeport.core.access import ANONYMOUS, Action, Actor, Target, access_namespace, allowed_actions
 from homeport.errors import Denied, Invalid, NamespaceUnknown
 from homeport.names import RepositoryName
 from homeport.storage.db import repositories as repository_rows
@@ -78,7 +78,7 @@ async def _allowed_on_new(tx: Transaction, actor: Actor, name: RepositoryName) -
     if actor == ANONYMOUS:
         return frozenset()
     try:
-        await access_namespace(tx, actor, name)
+        namespace = await access_namespace(tx, actor, name)
     except (Denied, NamespaceUnknown):
         return frozenset()
-    return actor.ceiling.allows(name, None, is_private=True)
+    return actor.ceiling.allows(Target(name, namespace.id, None, is_private=True))

@@ -13,8 +13,8 @@ from homeport.core.access import (
     access_namespace,
     access_repository,
     allowed_actions,
+    check_action,
     see_namespace,
-    see_repository,
 )
 from homeport.core.audit import AuditAction, Event
 from homeport.core.immutable_tags import ImmutableTags
@@ -93,11 +93,11 @@ async def list_page(
         if page > 1:
             raise PageUnknown
         return RepositoryPage(0, [])
-    found, sight = seen
     filter_ = Filter(
-        namespace_id=found.id,
-        sight=sight,
+        namespace_id=seen.namespace.id,
+        sight=seen.sight,
         account_id=actor.account_id,
+        reaches=seen.reaches,
         part=part,
         media_types=media_types,
         content_types=content_types,
@@ -120,9 +120,9 @@ async def get_repository(tx: Transaction, *, actor: Actor, name: RepositoryName)
     """One repository.
 
     Raises:
-        RepositoryUnknown: as `see_repository`.
+        RepositoryUnknown, ActionDenied: as `access_repository`.
     """
-    return await _shown(tx, actor, await see_repository(tx, actor, name))
+    return await _shown(tx, actor, await access_repository(tx, actor, name, Action.READ))
 
 
 async def _shown(tx: Transaction, actor: Actor, repository: Repository) -> ShownRepository:
@@ -167,7 +167,10 @@ async def new_repository(
     )
     if not is_new:
         raise RepositoryExists(name)
-    return await get_repository(tx, actor=actor, name=name)
+    # Not by `access_repository`: a token may make repositories that it may not read.
+    made = await rows.get(tx, name, actor_id=actor.account_id)
+    assert made is not None
+    return await _shown(tx, actor, made)
 
 
 def _check_name(name: RepositoryName) -> None:
@@ -202,7 +205,7 @@ async def update_repository(
         PlanLimitReached: it would be a private repository too many.
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
-    repository = await access_repository(tx, actor, name, Action.ADMIN)
+    repository = await _access_to_change(tx, actor, name, changes)
     _check_texts(settings, description=changes.description, full_description=changes.full_description)
     slugs = None if changes.categories is None else categories.parse(changes.categories)
     rules = None if changes.immutable_tags is None else immutable_tags.parse(changes.immutable_tags)
@@ -227,6 +230,21 @@ async def update_repository(
         await _put_into_search(tx, repository, {**before, **changed})
         await audit.record_all(tx, actor, _update_events(repository, changed, rules))
     return await _shown(tx, actor, repository)
+
+
+async def _access_to_change(tx: Transaction, actor: Actor, name: RepositoryName, changes: Changes) -> Repository:
+    """The repository, if the actor may change all of this; as `access_repository`."""
+    needed = {
+        Action.EDIT: (changes.is_private, changes.is_active),
+        Action.SET_RULES: (changes.immutable_tags,),
+        Action.DESCRIBE: (changes.description, changes.full_description, changes.categories),
+    }
+    actions = [action for action, values in needed.items() if any(value is not None for value in values)]
+    first, *others = actions or [Action.DESCRIBE]
+    repository = await access_repository(tx, actor, name, first)
+    for action in others:
+        check_action(actor, repository, action)
+    return repository
 
 
 async def _put_into_search(tx: Transaction, repository: Repository, present: dict[str, Any]) -> None:
@@ -286,7 +304,7 @@ async def delete_repository(tx: Transaction, *, actor: Actor, name: RepositoryNa
     Raises:
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
-    repository = await access_repository(tx, actor, name, Action.ADMIN)
+    repository = await access_repository(tx, actor, name, Action.REMOVE)
     await tx.lock("repository", repository.id)
     if not await rows.delete(tx, repository.id):
         raise RepositoryUnknown(name)
@@ -405,7 +423,9 @@ async def list_namespaces(tx: Transaction, *, actor: Actor) -> list[str]:
     """
     if actor.account_id is None:
         raise NotAuthenticated
-    if not actor.ceiling.allows_everywhere(Action.CREATE, is_private=True):
-        return []
     roles = [role.value for role, actions in ROLE_ACTIONS.items() if Action.CREATE in actions]
-    return await org_rows.list_namespaces(tx, account_id=actor.account_id, roles=roles)
+    found = await org_rows.list_namespaces(tx, account_id=actor.account_id, roles=roles)
+    reaches = [reach.private for reach in actor.ceiling.reaches(Action.CREATE)]
+    return [
+        namespace.name for namespace in found if all(places.in_namespace(namespace.id).holds_new for places in reaches)
+    ]

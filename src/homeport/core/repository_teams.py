@@ -30,7 +30,7 @@ async def list_page(
         PageUnknown: there is no such page; the first one is there even when it is empty.
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
-    repository = await access_repository(tx, actor, name, Action.ADMIN)
+    repository = await access_repository(tx, actor, name, Action.READ_TEAMS)
     total = await rows.count(tx, repository_id=repository.id)
     teams = await rows.list_page(tx, repository_id=repository.id, offset=(page - 1) * page_size, limit=page_size)
     if page > 1 and not teams:
@@ -45,7 +45,7 @@ async def get_team(tx: Transaction, *, actor: Actor, name: RepositoryName, team_
         TeamUnknown: the team has no permission on it.
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
-    repository = await access_repository(tx, actor, name, Action.ADMIN)
+    repository = await access_repository(tx, actor, name, Action.READ_TEAMS)
     return await _access_team(tx, repository, team_id)
 
 
@@ -59,7 +59,7 @@ async def add_team(
         TeamHasPermission: it has one already, this or another.
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
-    repository = await access_repository(tx, actor, name, Action.ADMIN)
+    repository = await access_repository(tx, actor, name, Action.EDIT_TEAMS)
     await lock_repository(tx, repository)
     team = await team_rows.get_by_id(tx, team_id)
     if team is None or team.organization_id != repository.namespace_id:
@@ -78,7 +78,7 @@ async def update_team(
         TeamUnknown: the team has no permission on it.
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
-    repository = await access_repository(tx, actor, name, Action.ADMIN)
+    repository = await access_repository(tx, actor, name, Action.EDIT_TEAMS)
     await lock_repository(tx, repository)
     present = await _access_team(tx, repository, team_id)
     return await _grant(tx, actor, repository, msgspec.structs.replace(present, permission=permission))
@@ -91,7 +91,7 @@ async def remove_team(tx: Transaction, *, actor: Actor, name: RepositoryName, te
         TeamUnknown: the team has no permission on it.
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
-    repository = await access_repository(tx, actor, name, Action.ADMIN)
+    repository = await access_repository(tx, actor, name, Action.DELETE_TEAMS)
     await lock_repository(tx, repository)
     present = await _access_team(tx, repository, team_id)
     await rows.delete(tx, repository_id=repository.id, team_id=team_id)

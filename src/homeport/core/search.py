@@ -88,9 +88,9 @@ async def find(
     tx: Transaction, *, actor: Actor, search: Search, offset: int, limit: int, with_platforms: bool = False
 ) -> Found:
     """A part of the repositories that fit and that the actor may know of."""
-    view = await see_everywhere(tx, actor)
-    if view is None or search.is_for_nothing:
+    if search.is_for_nothing:
         return Found(0, [])
+    view = await see_everywhere(tx, actor)
     ids = await rows.list_seen(
         tx,
         await _candidates(tx, view, search),
@@ -117,35 +117,42 @@ async def _candidates(tx: Transaction, view: View, search: Search) -> list[int]:
     groups = [holding(word) for word in search.words]
     if search.categories:
         groups.append([in_category(slug) for slug in search.categories])
-    places = [_visible(view)]
+    places = _visible(view)
     if search.filter_.badges and Badge.NONE not in search.filter_.badges:
         marked = await rows.list_namespace_ids(tx, badges=search.filter_.badges)
         if not marked:
             return []
         places.append([in_namespace(id_) for id_ in marked])
-    ids = await rows.list_ids(tx, Wanted([*places, *groups]), limit=LIMIT)
+    ids = await rows.list_ids(tx, Wanted([*places, *groups]), limit=LIMIT) if all(places) else []
     if len(ids) == LIMIT:
         ids += await _first_of_many(tx, view, search, groups)
     if view.sight is Sight.OPENED:
         ids += await rows.list_opened_ids(tx, Wanted(groups), account_id=view.account_id, limit=LIMIT)
+    if named := [id_ for reach in view.reaches for id_ in reach.named_repository_ids]:
+        ids += await rows.list_ids_among(tx, Wanted(groups), ids=named)
     return list(dict.fromkeys(ids))
 
 
-def _visible(view: View) -> list[Token]:
-    if view.sight is Sight.ALL:
-        return [PUBLIC, PRIVATE]
-    return [PUBLIC, *map(in_namespace, view.namespace_ids)]
+def _visible(view: View) -> list[Sequence[Token]]:
+    """Groups of tokens that what may be seen has, but for what is named by itself. An empty one: nothing has."""
+    roles = [PUBLIC, PRIVATE] if view.sight is Sight.ALL else [PUBLIC, *map(in_namespace, view.namespace_ids)]
+    tokens = [
+        [in_namespace(id_) for id_ in reach.named_namespace_ids]
+        for reach in view.reaches
+        if not reach.public.is_everywhere
+    ]
+    return [roles, *tokens]
 
 
 async def _first_of_many(tx: Transaction, view: View, search: Search, groups: Sequence[Sequence[Token]]) -> list[int]:
     """What must not be missing among more repositories than are looked at."""
     visible = _visible(view)
     marked = await rows.list_namespace_ids(tx, badges=[Badge.OFFICIAL, Badge.VERIFIED_PUBLISHER])
-    wanted = [[visible, [in_namespace(id_) for id_ in ids], *groups] for ids in (marked, view.namespace_ids) if ids]
+    wanted = [[*visible, [in_namespace(id_) for id_ in ids], *groups] for ids in (marked, view.namespace_ids) if ids]
     if search.name:
         # Who is called so has all the words, unless a namespace is among them.
         namespace, _, name = search.name.rpartition("/")
-        wanted.append([visible, [called(name)], *(groups if namespace else ())])
+        wanted.append([*visible, [called(name)], *(groups if namespace else ())])
     ids = await rows.list_popular_ids(tx, Wanted(groups))
     for some in wanted:
         ids += await rows.list_ids(tx, Wanted(some), limit=LIMIT)

@@ -111,14 +111,14 @@ async def delete_matching(
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
     async with services.db.read(scan=True) as tx:
-        repository = await access_repository(tx, actor, name, Action.DELETE)
+        repository = await access_repository(tx, actor, name, Action.DELETE_TAGS)
         filter_.check()
         chosen = await _choose(tx, repository, filter_)
         found = await _present(tx, repository, chosen)
     if is_dry_run or not found.tags:
         return found
     async with services.db.write(scan=True) as tx:
-        repository = await access_repository(tx, actor, name, Action.DELETE)
+        repository = await access_repository(tx, actor, name, Action.DELETE_TAGS)
         await lock_repository(tx, repository)
         found = await _present(tx, repository, chosen)
         await delete_tags(tx, actor=actor, repository=repository, tags=found.tags)

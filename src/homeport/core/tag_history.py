@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from homeport.core.access import Action, Actor, access_repository, see_repository
+from homeport.core.access import Action, Actor, access_repository
 from homeport.core.repositories import lock_repository, touch_repository
 from homeport.core.tags import ShownTag, access_tag, move_tags
 from homeport.errors import DigestInvalid, FieldInvalid, ManifestUnknown, MoveUnknown, PageUnknown, TagUnknown
@@ -38,11 +38,11 @@ async def list_page(
     """A page of a tag's moves, the newest first. The tag may have been deleted.
 
     Raises:
-        RepositoryUnknown: as `see_repository`.
+        RepositoryUnknown, ActionDenied: as `access_repository`.
         TagUnknown: nothing is kept of such a tag.
         PageUnknown
     """
-    repository = await see_repository(tx, actor, name)
+    repository = await access_repository(tx, actor, name, Action.READ_TAGS)
     total = await rows.count(tx, repository_id=repository.id, name=tag)
     if not total:
         raise TagUnknown(name, tag)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from homeport.core import audit, immutable_tags
-from homeport.core.access import Action, Actor, access_repository, see_repository
+from homeport.core.access import Action, Actor, access_repository
 from homeport.core.audit import AuditAction, Event
 from homeport.core.repositories import lock_repository, touch_repository
 from homeport.core.webhook_deliveries import post_push
@@ -69,10 +69,10 @@ async def list_page(
     """A page of a repository's tags, counted from 1; `part` keeps those with it in their names.
 
     Raises:
-        RepositoryUnknown: as `see_repository`.
+        RepositoryUnknown, ActionDenied: as `access_repository`.
         PageUnknown: there is no such page; the first one is there even when it is empty.
     """
-    repository = await see_repository(tx, actor, name)
+    repository = await access_repository(tx, actor, name, Action.READ_TAGS)
     offset = (page - 1) * page_size
     if part:
         total = await rows.count_matching(tx, repository_id=repository.id, part=part)
@@ -105,10 +105,10 @@ async def access_tag(tx: Transaction, *, actor: Actor, name: RepositoryName, tag
     """One tag.
 
     Raises:
-        RepositoryUnknown: as `see_repository`.
+        RepositoryUnknown, ActionDenied: as `access_repository`.
         TagUnknown
     """
-    repository = await see_repository(tx, actor, name)
+    repository = await access_repository(tx, actor, name, Action.READ_TAGS)
     found = await rows.get(tx, repository_id=repository.id, name=tag)
     if found is None:
         raise TagUnknown(name, tag)
@@ -122,7 +122,7 @@ async def delete_tag(tx: Transaction, *, actor: Actor, name: RepositoryName, tag
         TagUnknown, TagImmutable
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
-    repository = await access_repository(tx, actor, name, Action.DELETE)
+    repository = await access_repository(tx, actor, name, Action.DELETE_TAGS)
     await lock_repository(tx, repository)
     found = await rows.get(tx, repository_id=repository.id, name=tag)
     if found is None:

@@ -53,7 +53,7 @@ async def list_page(
         PageUnknown: there is no such page; the first one is there even when it is empty.
         NotAuthenticated, OrganizationUnknown, ActionDenied: as `access_organization`.
     """
-    found = await access_organization(tx, actor, organization, OrganizationAction.READ)
+    found = await access_organization(tx, actor, organization, OrganizationAction.READ_TEAMS)
     user = user.lower()
     total = await rows.count(tx, organization_id=found.id, part=part, user=user)
     teams = await rows.list_page(
@@ -71,7 +71,7 @@ async def get_team(tx: Transaction, *, actor: Actor, organization: str, name: st
         TeamUnknown
         NotAuthenticated, OrganizationUnknown, ActionDenied: as `access_organization`.
     """
-    found = await access_organization(tx, actor, organization, OrganizationAction.READ)
+    found = await access_organization(tx, actor, organization, OrganizationAction.READ_TEAMS)
     return await access_team(tx, organization=found, name=name)
 
 
@@ -86,7 +86,7 @@ async def create_team(
         PlanLacksFeature, PlanLimitReached
         NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
     """
-    found = await access_organization(tx, actor, organization, OrganizationAction.MANAGE)
+    found = await access_organization(tx, actor, organization, OrganizationAction.EDIT_TEAMS)
     _check(name=name, description=description)
     require_feature(plans, found, Feature.GROUPS)
     await tx.lock("organization", found.id)
@@ -115,7 +115,7 @@ async def update_team(
         TeamProtected: the owners team keeps its name.
         NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
     """
-    found = await access_organization(tx, actor, organization, OrganizationAction.MANAGE)
+    found = await access_organization(tx, actor, organization, OrganizationAction.EDIT_TEAMS)
     await tx.lock("organization", found.id)
     present = await access_team(tx, organization=found, name=team)
     name = present.name if name is None else name
@@ -141,7 +141,7 @@ async def delete_team(tx: Transaction, *, actor: Actor, organization: str, team:
         TeamProtected: the owners team stays.
         NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
     """
-    found = await access_organization(tx, actor, organization, OrganizationAction.MANAGE)
+    found = await access_organization(tx, actor, organization, OrganizationAction.EDIT_TEAMS)
     await tx.lock("organization", found.id)
     target = await access_team(tx, organization=found, name=team)
     if is_owners(target):
@@ -161,7 +161,7 @@ async def list_members(
         PageUnknown: there is no such page; the first one is there even when it is empty.
         NotAuthenticated, OrganizationUnknown, ActionDenied: as `access_organization`.
     """
-    found = await access_organization(tx, actor, organization, OrganizationAction.READ)
+    found = await access_organization(tx, actor, organization, OrganizationAction.READ_TEAMS)
     target = await access_team(tx, organization=found, name=team)
     shows_emails = sees_emails(actor, found)
     total = await rows.count_members(tx, team_id=target.id, part=part, searches_emails=shows_emails)
@@ -192,7 +192,7 @@ async def add_member(tx: Transaction, *, actor: Actor, organization: str, team: 
         PlanLimitReached: the organization has no room for another member.
         NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
     """
-    found = await access_organization(tx, actor, organization, OrganizationAction.MANAGE)
+    found = await access_organization(tx, actor, organization, OrganizationAction.EDIT_TEAMS)
     await tx.lock("organization", found.id)
     target = await access_team(tx, organization=found, name=team)
     member = await access_user(tx, user.lower())
@@ -219,7 +219,7 @@ async def remove_member(tx: Transaction, *, actor: Actor, organization: str, tea
         LastOwner: they are the only owner.
         NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
     """
-    found = await access_organization(tx, actor, organization, OrganizationAction.MANAGE)
+    found = await access_organization(tx, actor, organization, OrganizationAction.EDIT_TEAMS)
     await tx.lock("organization", found.id)
     target = await access_team(tx, organization=found, name=team)
     member = await account_rows.get(tx, user.lower())
@@ -249,7 +249,7 @@ async def grant(
         TeamUnknown, RepositoryUnknown
         NotAuthenticated, OrganizationUnknown, TokenNotAllowed, ActionDenied: as `access_organization`.
     """
-    found = await access_organization(tx, actor, organization, OrganizationAction.MANAGE)
+    found = await access_organization(tx, actor, organization, OrganizationAction.EDIT_TEAMS)
     target = await access_team(tx, organization=found, name=team)
     name = RepositoryName(found.name, repository)
     granted = await repository_rows.get(tx, name, actor_id=None)

@@ -120,7 +120,7 @@ async def list_page(
         PageUnknown: there is no such page; the first one is there even when it is empty.
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
-    repository = await access_repository(tx, actor, name, Action.ADMIN)
+    repository = await access_repository(tx, actor, name, Action.READ_WEBHOOKS)
     webhook = await webhooks.of_repository(tx, repository, webhook_id)
     total = await rows.count(tx, webhook.id)
     found = await rows.list_page(tx, webhook_id=webhook.id, offset=(page - 1) * page_size, limit=page_size)
@@ -138,7 +138,7 @@ async def access_delivery(
         WebhookUnknown, DeliveryUnknown
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
-    repository = await access_repository(tx, actor, name, Action.ADMIN)
+    repository = await access_repository(tx, actor, name, Action.READ_WEBHOOKS)
     webhook = await webhooks.of_repository(tx, repository, webhook_id)
     return await _of_webhook(tx, webhook.id, delivery)
 
@@ -153,7 +153,7 @@ async def redeliver(
         WebhookOff
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
-    repository = await access_repository(tx, actor, name, Action.ADMIN)
+    repository = await access_repository(tx, actor, name, Action.EDIT_WEBHOOKS)
     await lock_repository(tx, repository)
     webhook = await webhooks.of_repository(tx, repository, webhook_id)
     found = await _of_webhook(tx, webhook.id, delivery)

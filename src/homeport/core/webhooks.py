@@ -65,7 +65,7 @@ async def list_page(tx: Transaction, *, actor: Actor, name: RepositoryName, page
         PageUnknown: there is no such page; the first one is there even when it is empty.
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
-    repository = await access_repository(tx, actor, name, Action.ADMIN)
+    repository = await access_repository(tx, actor, name, Action.READ_WEBHOOKS)
     total = await rows.count(tx, repository.id)
     found = await rows.list_page(tx, repository_id=repository.id, offset=(page - 1) * page_size, limit=page_size)
     if page > 1 and not found:
@@ -83,7 +83,7 @@ async def access_webhook(tx: Transaction, *, actor: Actor, name: RepositoryName,
         WebhookUnknown
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
-    repository = await access_repository(tx, actor, name, Action.ADMIN)
+    repository = await access_repository(tx, actor, name, Action.READ_WEBHOOKS)
     return await _shown(tx, await of_repository(tx, repository, id_))
 
 
@@ -105,7 +105,7 @@ async def create_webhook(
         TooManyWebhooks: the repository has as many as it may have.
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
-    repository = await _locked(tx, actor, name)
+    repository = await _locked(tx, actor, name, Action.EDIT_WEBHOOKS)
     _check_name(title)
     _check_secret(secret)
     urls = [_checked(url) for url in urls]
@@ -137,7 +137,7 @@ async def add_target(tx: Transaction, *, actor: Actor, name: RepositoryName, id_
         TooManyWebhooks: the webhook has as many URLs as it may have.
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
-    repository = await _locked(tx, actor, name)
+    repository = await _locked(tx, actor, name, Action.EDIT_WEBHOOKS)
     webhook = await of_repository(tx, repository, id_)
     url = _checked(url)
     present = await rows.list_targets(tx, [webhook.id])
@@ -168,7 +168,7 @@ async def update_webhook(
         WebhookUnknown
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
-    repository = await _locked(tx, actor, name)
+    repository = await _locked(tx, actor, name, Action.EDIT_WEBHOOKS)
     webhook = await of_repository(tx, repository, id_)
     wanted = {"name": title, "is_active": is_active, "expects_final_callback": expects_final_callback}
     changed = {field: value for field, value in wanted.items() if value not in (None, getattr(webhook, field))}
@@ -194,7 +194,7 @@ async def delete_webhook(tx: Transaction, *, actor: Actor, name: RepositoryName,
         WebhookUnknown
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
-    repository = await _locked(tx, actor, name)
+    repository = await _locked(tx, actor, name, Action.DELETE_WEBHOOKS)
     webhook = await of_repository(tx, repository, id_)
     await rows.delete(tx, webhook.id)
     await record(tx, actor, AuditAction.REPO_WEBHOOK_DELETE, repository, webhook)
@@ -219,9 +219,9 @@ async def record(
     )
 
 
-async def _locked(tx: Transaction, actor: Actor, name: RepositoryName) -> Repository:
-    """The repository, if the actor may administer it, with its lock: pushes look at its webhooks under the same."""
-    repository = await access_repository(tx, actor, name, Action.ADMIN)
+async def _locked(tx: Transaction, actor: Actor, name: RepositoryName, action: Action) -> Repository:
+    """The repository, if the actor may do this to it, with its lock: pushes look at its webhooks under the same."""
+    repository = await access_repository(tx, actor, name, action)
     await lock_repository(tx, repository)
     return repository
 

@@ -134,7 +134,7 @@ async def get_registry_access(
 ) -> RegistryAccessManagement:
     """Which registries members of an organization may reach from Docker Desktop."""
     async with services.db.read() as tx:
-        settings = await org_settings.access_settings(tx, actor=request.actor, organization=name)
+        settings = await org_settings.access_registry_settings(tx, actor=request.actor, organization=name)
     return RegistryAccessManagement.of(settings)
 
 

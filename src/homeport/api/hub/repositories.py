@@ -104,7 +104,7 @@ class PermissionsInfo(msgspec.Struct):
 
     @classmethod
     def of(cls, allowed: frozenset[Action]) -> "PermissionsInfo":
-        return cls(read=Action.PULL in allowed, write=Action.PUSH in allowed, admin=Action.ADMIN in allowed)
+        return cls(read=Action.READ in allowed, write=Action.PUSH in allowed, admin=Action.ADMIN in allowed)
 
 
 class ImmutableTagsInfo(msgspec.Struct):

@@ -7,7 +7,8 @@ from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import ListedOrganization, Namespace, Organization, OrganizationOfUser
 
 
-class _Name(msgspec.Struct, frozen=True):
+class NamedAccount(msgspec.Struct, frozen=True):
+    id: int
     name: str
 
 
@@ -61,19 +62,18 @@ async def list_page(tx: Transaction, *, after: str, limit: int) -> list[ListedOr
     )
 
 
-async def list_namespaces(tx: Transaction, *, account_id: int, roles: list[str]) -> list[str]:
-    """Names of an account, and of the active organizations in which it has one of some roles."""
-    found = await tx.many(
-        _Name,
+async def list_namespaces(tx: Transaction, *, account_id: int, roles: list[str]) -> list[NamedAccount]:
+    """An account, and the active organizations in which it has one of some roles, by name."""
+    return await tx.many(
+        NamedAccount,
         """
-        select name from accounts where is_active and (id = :account_id or id in (
+        select id, name from accounts where is_active and (id = :account_id or id in (
             select organization_id from organization_members where account_id = :account_id and role in (:roles...text)
         )) order by name limit 10000
         """,
         account_id=account_id,
         roles=roles,
     )
-    return [row.name for row in found]
 
 
 # Where only those are to be listed in which another one is a member, too.

@@ -1,6 +1,6 @@
 """Statements on repositories. They hold no rules: whoever calls has been let in already."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -28,12 +28,107 @@ class Sight(StrEnum):
     ALL = "all"
 
 
+class Places(msgspec.Struct, frozen=True):
+    """Some repositories: single ones, those of namespaces, and those of a namespace whose names begin so; or all."""
+
+    repository_ids: tuple[int, ...] = ()
+    namespace_ids: tuple[int, ...] = ()
+    prefixes: tuple[tuple[int, str], ...] = ()
+    is_everywhere: bool = False
+
+    def in_namespace(self, namespace_id: int) -> "Places":
+        """The same for who asks for the repositories of one namespace."""
+        if self.is_everywhere or namespace_id in self.namespace_ids:
+            return ALL_PLACES
+        return Places(self.repository_ids, (), tuple(prefix for prefix in self.prefixes if prefix[0] == namespace_id))
+
+    @property
+    def holds_new(self) -> bool:
+        """Whether what is yet to be made may be within."""
+        return self.is_everywhere or bool(self.namespace_ids or self.prefixes)
+
+
+ALL_PLACES = Places(is_everywhere=True)
+NO_PLACES = Places()
+
+
+class Reach(msgspec.Struct, frozen=True):
+    """How far a token goes: which of the public repositories, and which of the private ones."""
+
+    public: Places
+    private: Places
+
+    @property
+    def named_namespace_ids(self) -> list[int]:
+        """The namespaces that are named: for a whole one, or for those of its repositories whose names begin so."""
+        both = (self.public, self.private)
+        whole = {id_ for places in both for id_ in places.namespace_ids}
+        return sorted(whole.union(id_ for places in both for id_, _ in places.prefixes))
+
+    @property
+    def named_repository_ids(self) -> list[int]:
+        return sorted({*self.public.repository_ids, *self.private.repository_ids})
+
+    def in_namespace(self, namespace_id: int) -> "Reach":
+        return Reach(self.public.in_namespace(namespace_id), self.private.in_namespace(namespace_id))
+
+
+EVERYWHERE = Reach(ALL_PLACES, ALL_PLACES)
+
+# Behind every name that begins with the same: no name has this sign.
+_BEHIND = "{"
+
+
+def reached(reaches: Sequence[Reach]) -> str:
+    """A condition: `repositories` is within all of some reaches."""
+    conditions = []
+    for number, reach in enumerate(reaches):
+        public = _within(reach.public, f"public_{number}")
+        private = _within(reach.private, f"private_{number}")
+        same = reach.public == reach.private
+        conditions.append(private if same else f"case when repositories.is_private then {private} else {public} end")
+    return " and ".join(conditions) or "true"
+
+
+def _within(places: Places, key: str) -> str:
+    if places.is_everywhere:
+        return "true"
+    parts = []
+    if places.repository_ids:
+        parts.append(f"repositories.id in (:{key}_ids...bigint)")
+    if places.namespace_ids:
+        parts.append(f"repositories.namespace_id in (:{key}_namespaces...bigint)")
+    for number, _ in enumerate(places.prefixes):
+        place = f"{key}_{number}"
+        parts.append(
+            f"repositories.namespace_id = :{place}_namespace"
+            f" and repositories.name >= :{place}_prefix and repositories.name < :{place}_behind"
+        )
+    return f"({' or '.join(parts)})" if parts else "false"
+
+
+def reach_parameters(reaches: Sequence[Reach]) -> dict[str, object]:
+    """What `reached` takes."""
+    parameters: dict[str, object] = {}
+    for number, reach in enumerate(reaches):
+        for key, places in ((f"public_{number}", reach.public), (f"private_{number}", reach.private)):
+            parameters |= {f"{key}_ids": list(places.repository_ids), f"{key}_namespaces": list(places.namespace_ids)}
+            for place, (namespace_id, prefix) in enumerate(places.prefixes):
+                parameters |= {
+                    f"{key}_{place}_namespace": namespace_id,
+                    f"{key}_{place}_prefix": prefix,
+                    f"{key}_{place}_behind": prefix + _BEHIND,
+                }
+    return parameters
+
+
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """What a list of a namespace's repositories is narrowed to. Empty texts and lists narrow nothing."""
 
     namespace_id: int
     sight: Sight
     account_id: int | None
+    reaches: Sequence[Reach] = ()
     part: str = ""
     media_types: Sequence[str] = ()
     content_types: Sequence[str] = ()
@@ -65,7 +160,7 @@ _OF_TYPE = """and exists (
 
 
 def _conditions(filter_: Filter) -> str:
-    return f"""repositories.namespace_id = :namespace_id {_SIGHT[filter_.sight]}
+    return f"""repositories.namespace_id = :namespace_id {_SIGHT[filter_.sight]} and {reached(filter_.reaches)}
         {"and " + contains("repositories.name") if filter_.part else ""}
         {_OF_TYPE.format(kind=Kind.MEDIA) if filter_.media_types else ""}
         {_OF_TYPE.format(kind=Kind.CONTENT) if filter_.content_types else ""}"""
@@ -78,6 +173,7 @@ def _parameters(filter_: Filter) -> dict[str, object]:
         "part": lower(filter_.part),
         "media_types": list(filter_.media_types),
         "content_types": list(filter_.content_types),
+        **reach_parameters(filter_.reaches),
     }
 
 
@@ -133,39 +229,62 @@ async def get_details(tx: Transaction, repository_id: int, *, actor_id: int | No
     )
 
 
+# A repository with all that has been granted to an actor on it, and what bars them.
+_GRANTED = """
+    select repositories.id, repositories.namespace_id, accounts.name as namespace, repositories.name,
+        repositories.is_private,
+        (select role from organization_members
+            where organization_id = accounts.id and account_id = :actor_id) as role,
+        (select permission from repository_collaborators
+            where repository_id = repositories.id and account_id = :actor_id) as collaborator_permission,
+        (select permission from repository_teams
+            join team_members on team_members.team_id = repository_teams.team_id
+            where repository_id = repositories.id and team_members.account_id = :actor_id
+            order by case permission when 'admin' then 1 when 'write' then 2 else 3 end limit 1)
+            as team_permission,
+        coalesce((select audits_pulls from organization_settings where organization_id = accounts.id), false)
+            as audits_pulls,
+        (select organizations.name from organization_members
+            join organization_settings
+                on organization_settings.organization_id = organization_members.organization_id
+            join accounts as organizations on organizations.id = organization_members.organization_id
+            where organization_members.account_id = :actor_id and restricts_images and organizations.is_active
+                and not case accounts.badge when 'official' then allows_official_images
+                    when 'verified_publisher' then allows_verified_publishers else false end
+            order by organizations.name limit 1) as restricting_organization
+    from accounts join repositories on repositories.namespace_id = accounts.id
+    """
+
+
 async def get(tx: Transaction, name: RepositoryName, *, actor_id: int | None) -> Repository | None:
     """A repository of an active namespace, with all that has been granted to an actor on it and what bars them."""
     return await tx.one(
         Repository,
-        """
-        select repositories.id, repositories.namespace_id, accounts.name as namespace, repositories.name,
-            repositories.is_private,
-            (select role from organization_members
-                where organization_id = accounts.id and account_id = :actor_id) as role,
-            (select permission from repository_collaborators
-                where repository_id = repositories.id and account_id = :actor_id) as collaborator_permission,
-            (select permission from repository_teams
-                join team_members on team_members.team_id = repository_teams.team_id
-                where repository_id = repositories.id and team_members.account_id = :actor_id
-                order by case permission when 'admin' then 1 when 'write' then 2 else 3 end limit 1)
-                as team_permission,
-            coalesce((select audits_pulls from organization_settings where organization_id = accounts.id), false)
-                as audits_pulls,
-            (select organizations.name from organization_members
-                join organization_settings
-                    on organization_settings.organization_id = organization_members.organization_id
-                join accounts as organizations on organizations.id = organization_members.organization_id
-                where organization_members.account_id = :actor_id and restricts_images and organizations.is_active
-                    and not case accounts.badge when 'official' then allows_official_images
-                        when 'verified_publisher' then allows_verified_publishers else false end
-                order by organizations.name limit 1) as restricting_organization
-        from accounts join repositories on repositories.namespace_id = accounts.id
+        f"""
+        {_GRANTED}
         where accounts.name = :namespace and repositories.name = :name and accounts.is_active
         """,
         namespace=name.namespace,
         name=name.name,
         actor_id=actor_id,
     )
+
+
+async def list_by_names(
+    tx: Transaction, names: Collection[RepositoryName], *, actor_id: int | None
+) -> list[Repository]:
+    """Those of some repositories that there are, as `get` gives them."""
+    found = await tx.many(
+        Repository,
+        f"""
+        {_GRANTED}
+        where accounts.name in (:namespaces...text) and repositories.name in (:names...text) and accounts.is_active
+        """,
+        namespaces=sorted({name.namespace for name in names}),
+        names=sorted({name.name for name in names}),
+        actor_id=actor_id,
+    )
+    return [repository for repository in found if RepositoryName(repository.namespace, repository.name) in names]
 
 
 async def insert(

@@ -12,7 +12,7 @@ import msgspec
 from homeport.search_tokens import Token, Wanted, tokens_of
 from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import Badge, FoundRepository, OrganizationRole, RepositoryPlatform
-from homeport.storage.db.repositories import Sight
+from homeport.storage.db.repositories import Reach, Sight, reach_parameters, reached
 
 NAMESPACES_LIMIT = 1000
 POPULAR_LIMIT = 1000
@@ -29,12 +29,13 @@ class Order(StrEnum):
 
 class View(msgspec.Struct, frozen=True):
     """Which repositories of all namespaces an account may know of: those that are public; besides them the private ones
-    of some namespaces, and those that have been opened to it; or all.
+    of some namespaces, and those that have been opened to it; or all. Of these it is those within all of some reaches.
     """
 
     sight: Sight
     account_id: int | None = None
     namespace_ids: Sequence[int] = ()
+    reaches: Sequence[Reach] = ()
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +133,20 @@ async def list_opened_ids(tx: Transaction, wanted: Wanted, *, account_id: int | 
         """,
         account_id=account_id,
         limit=limit,
+        **_texts(wanted),
+    )
+    return [row.id for row in found]
+
+
+async def list_ids_among(tx: Transaction, wanted: Wanted, *, ids: Sequence[int]) -> list[int]:
+    """Those of a few repositories that have these tokens."""
+    found = await tx.many(
+        _Id,
+        f"""
+        select repository_id as id from repository_search
+        where repository_id in (:ids...bigint) and {_holds(wanted)}
+        """,
+        ids=list(ids),
         **_texts(wanted),
     )
     return [row.id for row in found]
@@ -268,7 +283,7 @@ async def list_seen(
         f"""
         select repositories.id from repositories join accounts on accounts.id = repositories.namespace_id
         where repositories.id in (:ids...bigint) and accounts.is_active and {_VISIBLE[view.sight]}
-            {_filtered(filter_)}
+            and {reached(view.reaches)} {_filtered(filter_)}
         order by {_order(order, words, is_descending=is_descending)}
         """,
         ids=list(ids),
@@ -280,6 +295,7 @@ async def list_seen(
         operating_systems=list(filter_.operating_systems),
         text=text,
         **{f"word_{number}": word for number, word in enumerate(words)},
+        **reach_parameters(view.reaches),
     )
     return [row.id for row in found]
 
