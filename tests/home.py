@@ -17,8 +17,19 @@ import httpx
 import msgspec
 
 from homeport.app import open_services
-from homeport.core import access_tokens, accounts, collaborators, members, orgs, passwords, repositories, teams
+from homeport.core import (
+    access_tokens,
+    accounts,
+    collaborators,
+    members,
+    org_access_tokens,
+    orgs,
+    passwords,
+    repositories,
+    teams,
+)
 from homeport.core.access import OPERATOR, Actor
+from homeport.core.grants import Resource
 from homeport.core.services import Services
 from homeport.names import RepositoryName
 from homeport.settings import Settings, load
@@ -240,6 +251,23 @@ class Home:
                     actor=actor,
                     label="of a test",
                     scopes=list(scopes or ("repo:admin",)),
+                    plans=services.settings.plans,
+                )
+            return created.token, created.secret
+
+        return self.run(verb)
+
+    def organization_token(self, organization: str, owner: User, *resources: Resource) -> tuple[AccessToken, str]:
+        """An access token of an organization with its secret."""
+
+        async def verb(services: Services) -> tuple[AccessToken, str]:
+            async with services.db.write() as tx:
+                created = await org_access_tokens.create_token(
+                    tx,
+                    actor=Actor.of(await accounts.access_user(tx, owner.name)),
+                    organization=organization,
+                    label="of a test",
+                    resources=resources,
                     plans=services.settings.plans,
                 )
             return created.token, created.secret

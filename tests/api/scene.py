@@ -1,11 +1,15 @@
 """Whoever asks in the access matrix, and what there is for them to ask for."""
 
+import functools
 import hashlib
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import httpx
 
+from homeport.core import grants
+from homeport.core.grants import Resource
 from homeport.names import RepositoryName
 from homeport.storage.db.records import OrganizationRole, Permission
 from tests.home import Home, User, digest_of, push_image, unique
@@ -21,19 +25,26 @@ SCOPES = {
     "token: read": "repo:read",
     "token: public_read": "repo:public_read",
 }
+# What the organization's own access tokens are given: all that there is, and nothing that there is anything of.
+ALL_SCOPES = "organization token: all"
+NO_SCOPES = "organization token: none that fit"
+ORGANIZATION_TOKENS = (ALL_SCOPES, NO_SCOPES)
 OUTSIDERS = ("stranger", "invitee", "collaborator")
 SHUT_OUT = ("revoked token", "deactivated user")
 PROVIDERS = ("identity provider", "identity provider elsewhere")
 HEARD_WITHIN_S = 10
 
-WHO = ("anonymous", *OUTSIDERS, *ROLES, *TEAMS, "owner", "site administrator", *SCOPES, *SHUT_OUT, *PROVIDERS)
+WHO = (
+    *("anonymous", *OUTSIDERS, *ROLES, *TEAMS, "owner", "site administrator"),
+    *(*SCOPES, *ORGANIZATION_TOKENS, *SHUT_OUT, *PROVIDERS),
+)
 
 # What requests change: how many there are of each, and how they read.
 _TABLES = {
     "accounts": "badge || full_name || company || coalesce(email, '') || credentials_version",
     "confirmations": "email",
     "ended_sessions": "''",
-    "access_tokens": "label || scopes",
+    "access_tokens": "label || scopes || description || coalesce(grants, '') || is_active",
     "invites": "status || role",
     "mails": "recipient",
     "manifests": "digest",
@@ -137,6 +148,12 @@ class Scene:
         self.is_private = is_private
         self.here = Place(home, is_private=is_private)
         self.there = Place(home, is_private=is_private)
+        self._others: dict[str, Callable[[], Caller]] = {
+            PROVIDERS[0]: lambda: self._provider(self.here),
+            PROVIDERS[1]: lambda: self._provider(self.there),
+            "revoked token": self._revoked,
+            **{who: functools.partial(self._organization, who) for who in ORGANIZATION_TOKENS},
+        }
         self.callers = {who: self._caller(who) for who in WHO}
         self._deactivate(self.callers["deactivated user"])
 
@@ -156,10 +173,8 @@ class Scene:
             return self.here.caller
         if who in SCOPES:
             return self._with(self.here.owner, home.access_token(self.here.owner, SCOPES[who])[1])
-        if who in PROVIDERS:
-            return self._provider(self.here if who == PROVIDERS[0] else self.there)
-        if who == "revoked token":
-            return self._revoked()
+        if who in self._others:
+            return self._others[who]()
         user = self.here.invitee if who == "invitee" else home.user(is_site_admin=who == "site administrator")
         self._give_role(who, user, name)
         return self._with(user)
@@ -167,6 +182,19 @@ class Scene:
     def _with(self, user: User, secret: str | None = None) -> Caller:
         hub, registry = self.home.hub(user, secret), self.home.registry(user, self.here.repository, secret=secret)
         return Caller(user if secret is None else User(user.name, secret), hub, registry)
+
+    def _organization(self, who: str) -> Caller:
+        organization = self.here.organization
+        resources = [Resource("TYPE_ORG", organization, ["scope-report-read", "scope-cloud-connect"])]
+        if who == ALL_SCOPES:
+            repositories = sorted(grants.REPOSITORY_SCOPES)
+            resources = [
+                Resource("TYPE_ORG", organization, sorted(grants.ORGANIZATION_SCOPES)),
+                Resource("TYPE_REPO", f"{organization}/*", repositories),
+                Resource("TYPE_REPO", "*/*/public", repositories),
+            ]
+        secret = self.home.organization_token(organization, self.here.owner, *resources)[1]
+        return self._with(User(organization, secret), secret)
 
     def _provider(self, place: Place) -> Caller:
         """The SCIM token as a bearer token at every door."""

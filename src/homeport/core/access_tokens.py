@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from homeport.core import accounts, audit
+from homeport.core import accounts, audit, grants
 from homeport.core.access import SCOPE_GRANTS, SEEN_BY_MEMBERS, Actor, Ceiling, Scope, refuse_token
 from homeport.core.audit import AuditAction
 from homeport.core.plans import check_access_tokens
@@ -18,7 +18,7 @@ from homeport.settings import Plans
 from homeport.storage.db import access_tokens as rows
 from homeport.storage.db import accounts as account_rows
 from homeport.storage.db.database import Transaction, utcnow
-from homeport.storage.db.records import AccessToken, AccessTokenCounts
+from homeport.storage.db.records import AccessToken, AccessTokenCounts, Account, AccountKind
 
 PREFIX = "dckr_pat_"
 SECRET_LENGTH = 27
@@ -44,6 +44,10 @@ class Page(msgspec.Struct, frozen=True):
     tokens: list[AccessToken]
 
 
+def new_secret(prefix: str, length: int) -> str:
+    return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
 def digest_of(secret: str) -> str:
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
@@ -53,10 +57,19 @@ def scopes_of(token: AccessToken) -> list[str]:
     return msgspec.json.decode(token.scopes, type=list[str])
 
 
-def ceiling_of(token: AccessToken) -> Ceiling:
-    """The most that a token allows: what any of its scopes does."""
-    grants = (SCOPE_GRANTS[Scope(scope)] for scope in scopes_of(token))
-    return Ceiling(organization_actions=SEEN_BY_MEMBERS).lowered(*grants)
+def ceiling_of(account: Account, token: AccessToken) -> Ceiling:
+    """The most that a token of an account allows: what any of its scopes does."""
+    if account.kind is AccountKind.ORGANIZATION:
+        return grants.organization_ceiling(grants.decode(token.grants))
+    allowed = (SCOPE_GRANTS[Scope(scope)] for scope in scopes_of(token))
+    return Ceiling(organization_actions=SEEN_BY_MEMBERS).lowered(*allowed)
+
+
+def claimed_scopes(token: AccessToken) -> list[str]:
+    """What a bearer token says that it was made for."""
+    return scopes_of(token) or list(
+        dict.fromkeys(word for given in grants.decode(token.grants) for word in given.words)
+    )
 
 
 def is_usable(token: AccessToken) -> bool:
@@ -75,7 +88,7 @@ async def create_token(
     """
     account_id = own_account(actor)
     _check(label=label, scopes=scopes)
-    ends_at = _moment(expires_at)
+    ends_at = read_expiry(expires_at)
     if (await rows.count(tx, account_id=account_id)).total >= TOKENS_LIMIT:
         raise FieldInvalid(
             {"token_label": [f"An account has at most {TOKENS_LIMIT} access tokens; delete some first."]},
@@ -88,7 +101,7 @@ async def create_token(
     if account is None or not account.is_active:
         raise NotAuthenticated
     await check_access_tokens(tx, plans, account)
-    secret = PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(SECRET_LENGTH))
+    secret = new_secret(PREFIX, SECRET_LENGTH)
     token = await rows.insert(
         tx,
         account_id=account_id,
@@ -141,12 +154,12 @@ async def update_token(
     token = await access_token(tx, actor=actor, uuid=uuid)
     if label is not None:
         _check(label=label, scopes=None)
-    updated = await rows.update(
-        tx,
+    wanted = msgspec.structs.replace(
         token,
         label=token.label if label is None else label,
         is_active=token.is_active if is_active is None else is_active,
     )
+    updated = await rows.update(tx, wanted)
     if updated is None:
         raise AccessTokenUnknown
     if not updated.is_active:
@@ -209,8 +222,8 @@ def _check(*, label: str, scopes: list[str] | None) -> None:
         raise FieldInvalid(fields, "invalid access token")
 
 
-def _moment(text: str | None) -> datetime | None:
-    """Read an RFC 3339 time that lies ahead."""
+def read_expiry(text: str | None) -> datetime | None:
+    """Read an RFC 3339 time that lies ahead. Raises: FieldInvalid."""
     if text is None:
         return None
     problem = {"expires_at": ["Must be an RFC 3339 time in the future, e.g. 2030-01-31T12:00:00Z."]}

@@ -45,6 +45,9 @@ class AuditAction(StrEnum):
     REPO_WEBHOOK_REDELIVER = "repo.webhook.redeliver"
 
     ORG_CREATE = "org.create"
+    ORG_ACCESS_TOKEN_CREATE = "org.access_token.create"  # noqa: S105 - a word of the log
+    ORG_ACCESS_TOKEN_UPDATE = "org.access_token.update"  # noqa: S105 - a word of the log
+    ORG_ACCESS_TOKEN_DELETE = "org.access_token.delete"  # noqa: S105 - a word of the log
     ORG_MEMBER_ADD = "org.member.add"
     ORG_MEMBER_REMOVE = "org.member.remove"
     ORG_MEMBER_ROLE_CHANGE = "org.member.role.change"

@@ -30,7 +30,7 @@ from homeport.storage.db import access_tokens as token_rows
 from homeport.storage.db import accounts as rows
 from homeport.storage.db import sessions as session_rows
 from homeport.storage.db.database import Database, Transaction, utcnow
-from homeport.storage.db.records import AccessToken, Account
+from homeport.storage.db.records import AccessToken, Account, AccountKind
 
 HUB_AUDIENCE = "https://hub.docker.com"
 """Also the name of the claim in which Docker's clients look for the user's name."""
@@ -59,7 +59,7 @@ def _new_id() -> str:
 
 
 class Credential(msgspec.Struct, frozen=True):
-    """An account that has shown who it is: by its password, or by a personal access token.
+    """An account that has shown who it is: by its password, or by an access token.
 
     All tokens that it buys are of one session, and end with it when somebody logs out.
     """
@@ -72,7 +72,7 @@ class Credential(msgspec.Struct, frozen=True):
     def actor(self) -> Actor:
         return Actor.of(
             self.account,
-            ceiling=access_tokens.ceiling_of(self.token) if self.token else NO_CEILING,
+            ceiling=access_tokens.ceiling_of(self.account, self.token) if self.token else NO_CEILING,
             token=self.token,
             session_id=self.session_id,
         )
@@ -123,7 +123,8 @@ class Authenticator:
         """A bearer token for the Hub API, with the claims that Docker's clients decode."""
         account, token = credential.account, credential.token
         session_id = str(uuid4())
-        source = {"type": "pat", "id": token.uuid} if token else {"type": "pwd", "id": session_id}
+        kind = "oat" if account.kind is AccountKind.ORGANIZATION else "pat"
+        source = {"type": kind, "id": token.uuid} if token else {"type": "pwd", "id": session_id}
         identity = {
             "uuid": account.uuid,
             "username": account.name,
@@ -138,7 +139,7 @@ class Authenticator:
             binding=credential.binding,
             jti=session_id,
             sub=account.uuid,
-            scope=" ".join(access_tokens.scopes_of(token)) if token else "",
+            scope=" ".join(access_tokens.claimed_scopes(token)) if token else "",
             source=source,
             session_id=session_id,
             email=account.email or "",

@@ -1,4 +1,5 @@
-"""Showing who one is: by password, with a code where one is wanted, by access token, by refresh token.
+"""Showing who one is: by password, with a code where one is wanted, by access token, by refresh token. Organizations
+have access tokens alone.
 
 A password is not always enough: an account with a second factor wants a code too, and members of an organization that
 enforces single sign-on may not use theirs at all. Both are found out after the password was right, so that a wrong
@@ -15,7 +16,7 @@ from typing import Any
 import structlog
 
 from homeport.addresses import counted_as
-from homeport.core import access_tokens, activity, audit, passwords, second_factors
+from homeport.core import access_tokens, activity, audit, org_access_tokens, passwords, second_factors
 from homeport.core.access import Actor
 from homeport.core.activity import ActivityLog, Door, Method, Visit
 from homeport.core.audit import AuditAction
@@ -65,12 +66,12 @@ class Logins:
         self._addresses = AttemptLimiter(attempts=settings.login_attempts_per_address, window_s=window_s)
         self._password_turns = asyncio.Semaphore(passwords.THREADS)
 
-    async def log_in(self, name: str, secret: str, visit: Visit) -> Credential:
-        """Check a name with a password or a personal access token.
+    async def log_in(self, name: str, secret: str, visit: Visit, *, takes_organizations: bool = False) -> Credential:
+        """Check a name with a password or an access token; of organizations only where it is said so.
 
         Raises:
             CredentialsInvalid: which of the two was wrong is not told, nor by the time it takes.
-            OrganizationLogin: the name is an organization's.
+            OrganizationLogin: the name is an organization's, or the secret.
             SecondFactorRequired: the password is right; `log_in_by_code` is the other half.
             PasswordRefused: the password is right, but this takes an access token.
             TooManyAttempts
@@ -78,7 +79,11 @@ class Logins:
         name = name.lower()
         with self._counted_address(visit.address):
             if secret.startswith(access_tokens.PREFIX):
-                return await self._log_in_by_token(name, secret, visit)
+                return await self._log_in_by_token(name, secret, visit, AccountKind.USER)
+            if secret.startswith(org_access_tokens.PREFIX):
+                if not takes_organizations:
+                    raise OrganizationLogin
+                return await self._log_in_by_token(name, secret, visit, AccountKind.ORGANIZATION)
             return await self._log_in_by_password(name, secret, visit)
 
     async def log_in_by_code(self, login_token: str, code: str, visit: Visit) -> Credential:
@@ -215,11 +220,13 @@ class Logins:
         self._activity.logged_in(account.id, visit.user_agent)
         return credential
 
-    async def _log_in_by_token(self, name: str, secret: str, visit: Visit) -> Credential:
+    async def _log_in_by_token(self, name: str, secret: str, visit: Visit, kind: AccountKind) -> Credential:
         async with self._db.read() as tx:
             token = await token_rows.get_by_secret(tx, access_tokens.digest_of(secret))
             account = await rows.get(tx, name)
-        if account is None or account.kind is not AccountKind.USER:
+        if account is not None and account.kind is AccountKind.ORGANIZATION is not kind:
+            raise OrganizationLogin
+        if account is None or account.kind is not kind:
             raise CredentialsInvalid
         if token is None or token.account_id != account.id:
             # Without the address: a stranger has as many as they like, and could fill the log.

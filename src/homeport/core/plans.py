@@ -51,7 +51,7 @@ async def check_teams(tx: Transaction, plans: Plans, organization: Organization)
         _check(organization, "teams", limit, await team_rows.count(tx, organization_id=organization.id))
 
 
-async def check_access_tokens(tx: Transaction, plans: Plans, account: Account) -> None:
+async def check_access_tokens(tx: Transaction, plans: Plans, account: Account | Organization) -> None:
     """Raises PlanLimitReached if an account has no room for another token; disabled and expired ones count."""
     if (limit := plan_of(plans, account).access_tokens) is not None:
         await tx.lock("account", account.id)

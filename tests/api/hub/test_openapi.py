@@ -40,7 +40,9 @@ def test_every_operation_is_told_of_in_full(description: Description) -> None:
         assert operation["summary"], where
         what, _, who = operation["description"].partition("\n\n")
         assert what.endswith((".", ")")), where
-        assert who == f"**Who may:** {operation['x-permission']}", where
+        scope = operation.get("x-organization-scope")
+        tokens = f"\n\n**Organization access tokens:** {scope}." if scope else ""
+        assert who == f"**Who may:** {operation['x-permission']}{tokens}", where
         assert operation["x-permission"].endswith("."), where
         assert operation["tags"][0] in {*Section, "SCIM"}, where
         assert any(status.startswith("4") for status in operation["responses"]), where

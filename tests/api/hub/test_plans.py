@@ -174,6 +174,21 @@ def test_an_organization_has_no_more_teams_than_its_plan_says(limited: Home) -> 
         limited.run(make)
 
 
+def test_an_organization_has_no_more_access_tokens_than_its_plan_says(limited: Home) -> None:
+    name, owner = organization(limited, PlanName.TEAM)
+    url = f"/v2/orgs/{name}/access-tokens"
+    made = [owner.post(url, json={"label": "ci"}) for _ in range(3)]
+    assert [answer.status_code for answer in made] == [201, 201, 403]
+    message = f"the plan team of {name} is limited to 2 access tokens (access_tokens)"
+    assert made[2].json()["message"] == message
+    # What is switched off counts.
+    first = f"{url}/{made[0].json()['id']}"
+    assert owner.patch(first, json={"is_active": False}).status_code == 200
+    assert owner.post(url, json={"label": "ci"}).status_code == 403
+    assert owner.delete(first).status_code == 204
+    assert owner.post(url, json={"label": "ci"}).status_code == 201
+
+
 def test_a_push_makes_no_more_private_repositories_than_the_plan_says(limited: Home) -> None:
     user = limited.user()
     give(limited, user.name, PlanName.TEAM)

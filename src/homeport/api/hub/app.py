@@ -25,6 +25,7 @@ from homeport.api.hub import (
     invites,
     mails,
     members,
+    org_access_tokens,
     org_settings,
     password_changes,
     profiles,
@@ -68,6 +69,7 @@ have.
 IDENTIFIED: Sequence[ControllerRouterHandler] = [
     *authentication.handlers,
     access_tokens.router,
+    org_access_tokens.router,
     audit.router,
     second_factor.router,
     *tags.handlers,

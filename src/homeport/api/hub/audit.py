@@ -117,7 +117,13 @@ class AuditActionsAnswer(msgspec.Struct):
 
 @get(
     "/v2/auditlogs/{account:str}",
-    **reference(Section.AUDIT_LOGS, permission=_PERMISSION, errors=_ERRORS, query=(*_FILTERS, *PAGES)),
+    **reference(
+        Section.AUDIT_LOGS,
+        permission=_PERMISSION,
+        errors=_ERRORS,
+        query=(*_FILTERS, *PAGES),
+        opened_by="scope-activity-read",
+    ),
 )
 async def list_audit_logs(
     account: FromPath[str],
@@ -151,7 +157,10 @@ async def list_audit_logs(
     return AuditLogs([AuditLog.of(event) for event in events])
 
 
-@get("/v2/auditlogs/{account:str}/actions", **reference(Section.AUDIT_LOGS, permission=_PERMISSION, errors=_ERRORS))
+@get(
+    "/v2/auditlogs/{account:str}/actions",
+    **reference(Section.AUDIT_LOGS, permission=_PERMISSION, errors=_ERRORS, opened_by="scope-activity-read"),
+)
 async def list_audit_actions(
     account: FromPath[str], request: HubRequest, services: NamedDependency[Services]
 ) -> AuditActionsAnswer:

@@ -111,7 +111,7 @@ async def log_in_by_code(
     **reference(
         Section.AUTHENTICATION,
         summary="Create access token",
-        permission="Anybody who knows a user's password or personal access token.",
+        permission="Anybody who knows a user's password or personal access token, or an organization's access token.",
         errors=(401,),
         bearer="ignored",
     ),
@@ -119,8 +119,10 @@ async def log_in_by_code(
 async def exchange(
     data: JSONBody[Exchange], request: HubRequest, services: NamedDependency[Services]
 ) -> ExchangeAnswer:
-    """A bearer token that lives ten minutes. A password that is not enough is answered as by `POST /v2/users/login`."""
-    credential = await services.logins.log_in(data.identifier, data.secret, _visit(request))
+    """A bearer token that lives ten minutes. An organization's `identifier` is its name. A password that is not enough
+    is answered as by `POST /v2/users/login`.
+    """
+    credential = await services.logins.log_in(data.identifier, data.secret, _visit(request), takes_organizations=True)
     return ExchangeAnswer(services.authenticator.hub_token(credential, lifetime_s=ACCESS_TOKEN_LIFETIME_S))
 
 

@@ -116,6 +116,7 @@ class Nothing(msgspec.Struct):
             Query("username", "Teams that this user is in."),
             Query("search", "A part of the team's name."),
         ),
+        opened_by="scope-group-read",
     ),
 )
 async def list_groups(org_name: FromPath[str], request: HubRequest, services: NamedDependency[Services]) -> GroupPage:
@@ -135,7 +136,7 @@ async def list_groups(org_name: FromPath[str], request: HubRequest, services: Na
     return GroupPage(found.total, next_, previous, [GroupInfo.of(team) for team in found.teams])
 
 
-@post(_LIST, status_code=201, **reference(Section.GROUPS, **_OWNERS))
+@post(_LIST, status_code=201, **reference(Section.GROUPS, **_OWNERS, opened_by="scope-group-edit"))
 async def create_group(
     org_name: FromPath[str],
     data: JSONBody[CreateGroup],
@@ -155,7 +156,7 @@ async def create_group(
     return GroupInfo.of(team)
 
 
-@get(_ONE, **reference(Section.GROUPS, **_READERS))
+@get(_ONE, **reference(Section.GROUPS, **_READERS, opened_by="scope-group-read"))
 async def get_group(
     org_name: FromPath[str], group_name: FromPath[str], request: HubRequest, services: NamedDependency[Services]
 ) -> GroupInfo:
@@ -165,7 +166,7 @@ async def get_group(
     return GroupInfo.of(team)
 
 
-@put(_ONE, **reference(Section.GROUPS, **_OWNERS))
+@put(_ONE, **reference(Section.GROUPS, **_OWNERS, opened_by="scope-group-edit"))
 async def replace_group(
     org_name: FromPath[str],
     group_name: FromPath[str],
@@ -186,7 +187,7 @@ async def replace_group(
     return GroupInfo.of(team)
 
 
-@patch(_ONE, **reference(Section.GROUPS, **_OWNERS))
+@patch(_ONE, **reference(Section.GROUPS, **_OWNERS, opened_by="scope-group-edit"))
 async def update_group(
     org_name: FromPath[str],
     group_name: FromPath[str],
@@ -207,7 +208,7 @@ async def update_group(
     return GroupInfo.of(team)
 
 
-@delete(_ONE, status_code=204, **reference(Section.GROUPS, **_OWNERS))
+@delete(_ONE, status_code=204, **reference(Section.GROUPS, **_OWNERS, opened_by="scope-group-edit"))
 async def delete_group(
     org_name: FromPath[str], group_name: FromPath[str], request: HubRequest, services: NamedDependency[Services]
 ) -> None:
@@ -225,6 +226,7 @@ async def delete_group(
             *PAGES,
             Query("search", "A part of the name or full name, for owners also of the e-mail address."),
         ),
+        opened_by="scope-group-read",
     ),
 )
 async def list_group_members(
@@ -250,7 +252,7 @@ async def list_group_members(
     return GroupMemberPage(found.total, next_, previous, infos)
 
 
-@post(_MEMBERS, status_code=200, **reference(Section.GROUPS, **_OWNERS))
+@post(_MEMBERS, status_code=200, **reference(Section.GROUPS, **_OWNERS, opened_by="scope-group-edit"))
 async def add_group_member(
     org_name: FromPath[str],
     group_name: FromPath[str],
@@ -275,7 +277,7 @@ async def add_group_member(
     return Nothing()
 
 
-@delete(_MEMBER, status_code=204, **reference(Section.GROUPS, **_OWNERS))
+@delete(_MEMBER, status_code=204, **reference(Section.GROUPS, **_OWNERS, opened_by="scope-group-edit"))
 async def remove_group_member(
     org_name: FromPath[str],
     group_name: FromPath[str],

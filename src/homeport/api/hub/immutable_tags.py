@@ -24,6 +24,7 @@ _ADMINS = reference(
     Section.REPOSITORIES,
     permission="Who administers the repository. A token needs `repo:admin`.",
     errors=(400, 401, 403, 404),
+    opened_by="scope-repository-settings-admin",
 )
 
 

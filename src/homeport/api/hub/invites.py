@@ -101,7 +101,7 @@ class BulkInviteAnswer(msgspec.Struct):
 
 @get(
     "/v2/orgs/{org_name:str}/invites",
-    **reference(Section.INVITES, permission=_OWNERS, errors=(401, 403, 404)),
+    **reference(Section.INVITES, permission=_OWNERS, errors=(401, 403, 404), opened_by="scope-invite-read"),
 )
 async def list_invites(org_name: FromPath[str], request: HubRequest, services: NamedDependency[Services]) -> InviteList:
     """List the open invites of an organization: those that nobody has accepted, declined or cancelled, and that have
@@ -115,7 +115,7 @@ async def list_invites(org_name: FromPath[str], request: HubRequest, services: N
 @post(
     "/v2/invites/bulk",
     status_code=202,
-    **reference(Section.INVITES, permission=_OWNERS, errors=(400, 401, 403, 404, 409)),
+    **reference(Section.INVITES, permission=_OWNERS, errors=(400, 401, 403, 404, 409), opened_by="scope-invite-edit"),
 )
 async def invite(
     data: JSONBody[BulkInvite], request: HubRequest, services: NamedDependency[Services]
@@ -144,7 +144,7 @@ async def invite(
 @delete(
     "/v2/invites/{invite_id:str}",
     status_code=204,
-    **reference(Section.INVITES, permission=_OWNERS, errors=(401, 403, 404)),
+    **reference(Section.INVITES, permission=_OWNERS, errors=(401, 403, 404), opened_by="scope-invite-edit"),
 )
 async def cancel_invite(invite_id: FromPath[str], request: HubRequest, services: NamedDependency[Services]) -> None:
     """Cancel an invite: its link stops working. Cancelling it again is no error."""
@@ -155,7 +155,7 @@ async def cancel_invite(invite_id: FromPath[str], request: HubRequest, services:
 @patch(
     "/v2/invites/{invite_id:str}/resend",
     status_code=204,
-    **reference(Section.INVITES, permission=_OWNERS, errors=(401, 403, 404, 429)),
+    **reference(Section.INVITES, permission=_OWNERS, errors=(401, 403, 404, 429), opened_by="scope-invite-edit"),
 )
 async def resend_invite(invite_id: FromPath[str], request: HubRequest, services: NamedDependency[Services]) -> None:
     """Send the mail of an invite again, with a new link; the old one stops working, and the invite lasts as long as a

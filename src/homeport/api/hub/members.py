@@ -110,6 +110,7 @@ class UpdateMember(msgspec.Struct):
             Query("type", "Members, invitees, or all of them.", Literal["all", "invitee", "member"]),
             Query("invites", "Whether invitees are in the list, behind the members.", bool),
         ),
+        opened_by="scope-member-read",
     ),
 )
 async def list_members(org_name: FromPath[str], request: HubRequest, services: NamedDependency[Services]) -> MemberPage:
@@ -140,6 +141,7 @@ async def list_members(org_name: FromPath[str], request: HubRequest, services: N
         permission="Owners of the organization, signed in with a password.",
         errors=(401, 403, 404),
         answer_media_type="text/csv",
+        opened_by="scope-member-read",
     ),
 )
 async def export_members(org_name: FromPath[str], request: HubRequest, services: NamedDependency[Services]) -> Stream:
@@ -164,6 +166,7 @@ async def export_members(org_name: FromPath[str], request: HubRequest, services:
         Section.ORGANIZATIONS,
         permission="Owners of the organization, signed in with a password.",
         errors=(400, 401, 403, 404),
+        opened_by="scope-member-edit",
     ),
 )
 async def update_member(
@@ -187,6 +190,7 @@ async def update_member(
         Section.ORGANIZATIONS,
         permission="Owners of the organization, and the member; signed in with a password.",
         errors=(400, 401, 403, 404),
+        opened_by="scope-member-edit",
     ),
 )
 async def remove_member(

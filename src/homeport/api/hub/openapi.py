@@ -17,6 +17,7 @@ from litestar.routes import BaseRoute, HTTPRoute
 from homeport import __version__
 from homeport.api.hub.examples import example_of
 from homeport.api.hub.reference import OPT, Bearer, Reference, Section
+from homeport.api.hub.requests import CLOSED_TO_ORGANIZATIONS
 
 _SCHEMAS = "#/components/schemas/{name}"
 _SECURITY: Mapping[Bearer, list[dict[str, list[str]]]] = {
@@ -44,6 +45,8 @@ _SECTIONS = {
     Section.AUTHENTICATION: "From a password, a second factor or an access token to a bearer token.",
     Section.ACCESS_TOKENS: "Secrets for programs, with scopes, an end and a switch. Each scope holds those below it: "
     "`repo:admin`, `repo:write`, `repo:read`, `repo:public_read`.",
+    Section.ORG_ACCESS_TOKENS: "Secrets by which programs act for an organization: its name goes with them as a "
+    "user's does with theirs. Each reaches what its resources name, and operations that one of its scopes opens.",
     Section.AUDIT_LOGS: "What happened in an account, by whom and from where.",
     Section.USERS: "The signed-in user, and what is shown of the others.",
     Section.SETTINGS: "What members of an organization may pull, and other policies.",
@@ -234,12 +237,15 @@ def _answer(operation: Operation) -> Any:
 def _describe(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     told, handler = operation.told, operation.handler
     description = " ".join((handler.fn.__doc__ or "").split("Raises:")[0].split())
+    opened_by = "" if operation.path.startswith(CLOSED_TO_ORGANIZATIONS) else told.opened_by
+    scope = f"\n\n**Organization access tokens:** {opened_by}." if opened_by else ""
     described: dict[str, Any] = {
         "tags": [told.section],
         "operationId": operation.id,
         "summary": told.summary or _summary(handler.handler_name),
-        "description": f"{description}\n\n**Who may:** {told.permission}",
+        "description": f"{description}\n\n**Who may:** {told.permission}{scope}",
         "x-permission": told.permission,
+        "x-organization-scope": opened_by,
         "x-extension": told.is_extension,
         "security": _SECURITY[told.bearer],
         "responses": _responses(operation, schemas),

@@ -128,7 +128,7 @@ async def update_org_settings(
     return OrgSettings.of(settings)
 
 
-@get(_REGISTRY_ACCESS, **reference(Section.SETTINGS, permission=_OWNERS, errors=_ERRORS))
+@get(_REGISTRY_ACCESS, **reference(Section.SETTINGS, permission=_OWNERS, errors=_ERRORS, opened_by="scope-ram-read"))
 async def get_registry_access(
     name: FromPath[str], request: HubRequest, services: NamedDependency[Services]
 ) -> RegistryAccessManagement:
@@ -138,7 +138,7 @@ async def get_registry_access(
     return RegistryAccessManagement.of(settings)
 
 
-@put(_REGISTRY_ACCESS, **reference(Section.SETTINGS, permission=_OWNERS, errors=_ERRORS))
+@put(_REGISTRY_ACCESS, **reference(Section.SETTINGS, permission=_OWNERS, errors=_ERRORS, opened_by="scope-ram-write"))
 async def update_registry_access(
     name: FromPath[str],
     data: JSONBody[RegistryAccessManagement],

@@ -17,11 +17,15 @@ Bearer = Literal["needed", "optional", "ignored"]
 """What an operation makes of a bearer token; optional where what is public is shown to anybody."""
 
 
+ANY_SCOPE = "any scope"
+
+
 class Section(StrEnum):
     """The sections of the reference, in their order there."""
 
     AUTHENTICATION = "Authentication"
     ACCESS_TOKENS = "Personal access tokens"
+    ORG_ACCESS_TOKENS = "Organization access tokens"
     AUDIT_LOGS = "Audit logs"
     USERS = "Users"
     SETTINGS = "Organization settings"
@@ -50,6 +54,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     """What to tell of a handler.
 
     `summary` is a title where the handler's name does not make a good one, `permission` a sentence on who may call it.
+    `opened_by` is the scope by which an organization's access token is let in (`ANY_SCOPE`: each is); empty: none is.
     An extension is not Docker's. `body` and `answer` are types where the handler's signature does not show them;
     `answer_media_type` is that of an answer which is not JSON.
     """
@@ -59,6 +64,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     permission: str
     errors: tuple[int, ...]
     bearer: Bearer
+    opened_by: str
     query: tuple[Query, ...]
     body: Any
     answer: Any
@@ -77,6 +83,7 @@ def reference(
     errors: Sequence[int] = (),
     summary: str = "",
     bearer: Bearer = "needed",
+    opened_by: str = "",
     query: Sequence[Query] = (),
     body: Any = None,
     answer: Any = None,
@@ -90,6 +97,7 @@ def reference(
         permission=permission,
         errors=tuple(errors),
         bearer=bearer,
+        opened_by=opened_by,
         query=tuple(query),
         body=body,
         answer=answer,

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from homeport.api.hub.errors import REPOSITORY_ERRORS, renderers
 from homeport.api.hub.pages import Page
-from homeport.api.hub.reference import PAGES, Query, Section, reference
+from homeport.api.hub.reference import ANY_SCOPE, PAGES, Query, Section, reference
 from homeport.api.hub.requests import HubRequest
 from homeport.api.hub.times import timestamp, timestamp_or_none
 from homeport.core import categories, repositories, stars
@@ -295,6 +295,7 @@ class Starred(msgspec.Struct):
             Query("media_types", "Those that hold anything of one of these media types, with commas in between."),
             Query("content_types", "Those that hold anything of one of these content types, with commas in between."),
         ),
+        opened_by=ANY_SCOPE,
     ),
 )
 async def list_repositories(
@@ -319,7 +320,7 @@ async def list_repositories(
     return RepositoryPage(found.total, next_, previous, [RepositoryEntry.of(entry) for entry in found.repositories])
 
 
-@post(_LIST, status_code=201, **reference(Section.REPOSITORIES, **_MAKERS))
+@post(_LIST, status_code=201, **reference(Section.REPOSITORIES, **_MAKERS, opened_by="scope-repository-create"))
 async def create_repository(
     namespace: FromPath[str],
     data: JSONBody[CreateRepository],
@@ -367,7 +368,12 @@ async def list_namespaces(request: HubRequest, services: NamedDependency[Service
         return NamespacesInfo(await repositories.list_namespaces(tx, actor=request.actor))
 
 
-@route(_ONE, http_method=_READ, status_code=200, **reference(Section.REPOSITORIES, **_TOLD))
+@route(
+    _ONE,
+    http_method=_READ,
+    status_code=200,
+    **reference(Section.REPOSITORIES, **_TOLD, opened_by="scope-repository-read"),
+)
 async def get_repository(
     namespace: FromPath[str], repository: FromPath[str], request: HubRequest, services: NamedDependency[Services]
 ) -> RepositoryInfo:
@@ -377,7 +383,7 @@ async def get_repository(
     return RepositoryInfo.of(shown)
 
 
-@patch(_ONE, **reference(Section.REPOSITORIES, **_ADMINS))
+@patch(_ONE, **reference(Section.REPOSITORIES, **_ADMINS, opened_by="scope-repository-edit"))
 async def update_repository(
     namespace: FromPath[str],
     repository: FromPath[str],
@@ -400,7 +406,7 @@ async def update_repository(
     return await update(request, services, RepositoryName(namespace, repository), changes)
 
 
-@delete(_ONE, status_code=202, **reference(Section.REPOSITORIES, **_ADMINS))
+@delete(_ONE, status_code=202, **reference(Section.REPOSITORIES, **_ADMINS, opened_by="scope-repository-admin"))
 async def delete_repository(
     namespace: FromPath[str], repository: FromPath[str], request: HubRequest, services: NamedDependency[Services]
 ) -> Response[bytes]:
@@ -412,7 +418,7 @@ async def delete_repository(
     return Response(b"", status_code=202, media_type="text/plain")
 
 
-@post(_PRIVACY, status_code=200, **reference(Section.REPOSITORIES, **_ADMINS))
+@post(_PRIVACY, status_code=200, **reference(Section.REPOSITORIES, **_ADMINS, opened_by="scope-repository-edit"))
 async def change_repository_privacy(
     namespace: FromPath[str],
     repository: FromPath[str],
@@ -427,7 +433,7 @@ async def change_repository_privacy(
 
 @patch(
     _CATEGORIES,
-    **reference(Section.REPOSITORIES, **_ADMINS, is_extension=True),
+    **reference(Section.REPOSITORIES, **_ADMINS, is_extension=True, opened_by="scope-repository-edit"),
 )
 async def change_repository_categories(
     namespace: FromPath[str],
@@ -459,14 +465,21 @@ async def update(request: HubRequest, services: Services, name: RepositoryName, 
 
 @get(
     "/v2/categories",
-    **reference(Section.REPOSITORIES, permission="Anybody.", errors=(401,), bearer="optional", is_extension=True),
+    **reference(
+        Section.REPOSITORIES,
+        permission="Anybody.",
+        errors=(401,),
+        bearer="optional",
+        is_extension=True,
+        opened_by=ANY_SCOPE,
+    ),
 )
 async def list_categories() -> list[CategoryInfo]:
     """What a repository can be about."""
     return [CategoryInfo.of(category) for category in categories.CATEGORIES]
 
 
-@post(_STARS, status_code=200, **reference(Section.REPOSITORIES, **_STARRERS))
+@post(_STARS, status_code=200, **reference(Section.REPOSITORIES, **_STARRERS, opened_by="scope-repository-edit"))
 async def star_repository(
     namespace: FromPath[str], repository: FromPath[str], request: HubRequest, services: NamedDependency[Services]
 ) -> Starred:
@@ -476,7 +489,7 @@ async def star_repository(
     return Starred()
 
 
-@delete(_STARS, status_code=204, **reference(Section.REPOSITORIES, **_STARRERS))
+@delete(_STARS, status_code=204, **reference(Section.REPOSITORIES, **_STARRERS, opened_by="scope-repository-edit"))
 async def unstar_repository(
     namespace: FromPath[str], repository: FromPath[str], request: HubRequest, services: NamedDependency[Services]
 ) -> None:

@@ -60,7 +60,7 @@ class ChangeGroup(msgspec.Struct):
     permission: PermissionWord
 
 
-@get(_LIST, **reference(Section.REPOSITORIES, **_ADMINS, query=PAGES))
+@get(_LIST, **reference(Section.REPOSITORIES, **_ADMINS, query=PAGES, opened_by="scope-repo-group-read"))
 async def list_repository_groups(
     namespace: FromPath[str], repository: FromPath[str], request: HubRequest, services: NamedDependency[Services]
 ) -> RepositoryGroupPage:
@@ -78,7 +78,7 @@ async def list_repository_groups(
     return RepositoryGroupPage(found.total, next_, previous, [RepositoryGroupInfo.of(team) for team in found.teams])
 
 
-@post(_LIST, status_code=200, **reference(Section.REPOSITORIES, **_ADMINS))
+@post(_LIST, status_code=200, **reference(Section.REPOSITORIES, **_ADMINS, opened_by="scope-repo-group-edit"))
 async def assign_repository_group(
     namespace: FromPath[str],
     repository: FromPath[str],
@@ -100,7 +100,7 @@ async def assign_repository_group(
     return RepositoryGroupInfo.of(granted)
 
 
-@get(_ONE, **reference(Section.REPOSITORIES, **_ADMINS))
+@get(_ONE, **reference(Section.REPOSITORIES, **_ADMINS, opened_by="scope-repo-group-read"))
 async def get_repository_group(
     namespace: FromPath[str],
     repository: FromPath[str],
@@ -116,7 +116,7 @@ async def get_repository_group(
     return RepositoryGroupInfo.of(granted)
 
 
-@patch(_ONE, **reference(Section.REPOSITORIES, **_ADMINS))
+@patch(_ONE, **reference(Section.REPOSITORIES, **_ADMINS, opened_by="scope-repo-group-edit"))
 async def update_repository_group(
     namespace: FromPath[str],
     repository: FromPath[str],
@@ -138,7 +138,7 @@ async def update_repository_group(
     return RepositoryGroupInfo.of(granted)
 
 
-@delete(_ONE, status_code=204, **reference(Section.REPOSITORIES, **_ADMINS))
+@delete(_ONE, status_code=204, **reference(Section.REPOSITORIES, **_ADMINS, opened_by="scope-repo-group-admin"))
 async def remove_repository_group(
     namespace: FromPath[str],
     repository: FromPath[str],

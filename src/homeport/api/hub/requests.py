@@ -12,13 +12,16 @@ from litestar.types import Empty
 
 from homeport.api import http
 from homeport.api.hub.reference import OPT, Reference
-from homeport.core.access import ANONYMOUS, Actor
+from homeport.core.access import ANONYMOUS, Actor, refuse_token
 from homeport.core.services import Services
 from homeport.errors import BodyInvalid, FieldInvalid, HomeportError, NotAuthenticated
 
 T = TypeVar("T")
 
 BODY_SIZE_LIMIT = 1024 * 1024
+
+CLOSED_TO_ORGANIZATIONS = "/v2/repositories"
+"""Former paths; Docker's service refuses the tokens of organizations there, whatever their scopes."""
 
 CALLER = "homeport.caller"
 """Where the scope of a request holds its actor, or why there is none."""
@@ -121,13 +124,18 @@ def from_where(actor: Actor, request: http.Request) -> Actor:
 
 async def identified(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """A guard: who asks comes before anything else of a request is read. Nobody passes only where the reference says
-    that a bearer token is optional.
+    that a bearer token is optional, an organization only where it says what opens this to it.
 
-    Raises: NotAuthenticated.
+    Raises: NotAuthenticated, TokenNotAllowed.
     """
+    actor = _actor_of(connection)
     told: Reference | None = handler.opt.get(OPT)  # none for the OPTIONS that Litestar answers by itself
-    if _actor_of(connection).is_anonymous and told is not None and told.bearer == "needed":
+    if told is None:
+        return
+    if actor.is_anonymous and told.bearer == "needed":
         raise NotAuthenticated
+    if actor.is_organization and (not told.opened_by or connection.scope["path"].startswith(CLOSED_TO_ORGANIZATIONS)):
+        refuse_token(actor)
 
 
 def _actor_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from homeport.api.http import basic_credentials, bearer_token
 from homeport.api.hub.pages import Page
-from homeport.api.hub.reference import PAGES, Query, Section, reference
+from homeport.api.hub.reference import ANY_SCOPE, PAGES, Query, Section, reference
 from homeport.api.hub.repositories import CategoryInfo
 from homeport.api.hub.requests import HubRequest, from_where
 from homeport.api.hub.times import timestamp
@@ -230,6 +230,7 @@ def rounded(count: int) -> str:
             Query("is_official", "Official images only, or others only.", bool),
             Query("is_automated", "No repository is: with `true` nothing is found.", bool),
         ),
+        opened_by=ANY_SCOPE,
     ),
 )
 async def search_repositories(request: HubRequest, services: NamedDependency[Services]) -> SearchPage:
@@ -290,6 +291,7 @@ async def ping() -> Ping:
             Query("n", "Results on a page, 25 by default; more than 100 are cut to 100.", Annotated[int, Meta(ge=0)]),
             Query("page", "Number of the page, from 1.", Annotated[int, Meta(ge=1)]),
         ),
+        opened_by=ANY_SCOPE,
     ),
 )
 async def search_for_engine(request: HubRequest, services: NamedDependency[Services]) -> EngineResults:
@@ -327,7 +329,8 @@ async def _searcher(request: HubRequest, services: Services) -> Actor:
     if not header:
         return from_where(ANONYMOUS, plain)
     if basic := basic_credentials(header):
-        credential = await services.logins.log_in(*basic, Visit(Door.REGISTRY, plain.address, plain.user_agent))
+        visit = Visit(Door.REGISTRY, plain.address, plain.user_agent)
+        credential = await services.logins.log_in(*basic, visit, takes_organizations=True)
         return from_where(credential.actor, plain)
     token = bearer_token(header)
     if token is None:
@@ -366,6 +369,7 @@ _BADGE_WORDS: dict[str, Sequence[Badge]] = {
             Query("operating_systems", "With commas in between; one of them has to be in the tag that was moved last."),
             Query("extension_reviewed", "No repository is: with `true` nothing is found.", bool),
         ),
+        opened_by=ANY_SCOPE,
     ),
 )
 async def search_catalog(request: HubRequest, services: NamedDependency[Services]) -> Catalog:

@@ -84,6 +84,7 @@ class DeletedTags(msgspec.Struct):
         permission="Who administers the repository. A token needs `repo:admin`.",
         errors=(400, 401, 403, 404),
         is_extension=True,
+        opened_by="scope-tag-admin",
     ),
 )
 async def delete_tags(

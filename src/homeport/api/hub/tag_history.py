@@ -67,6 +67,7 @@ class RestoreTag(msgspec.Struct):
         permission="Anybody for a public repository; who may pull from it for a private one.",
         errors=(401, 404),
         bearer="optional",
+        opened_by="scope-tag-read",
         query=PAGES,
         is_extension=True,
     ),
@@ -100,6 +101,7 @@ async def list_tag_moves(
         Section.REPOSITORIES,
         permission="Who may push to the repository. A token needs `repo:write`.",
         errors=(400, 401, 403, 404),
+        opened_by="scope-image-push",
         is_extension=True,
     ),
 )

@@ -52,12 +52,14 @@ _TOLD = reference(
     permission="Anybody for a public repository; who may pull from it for a private one.",
     errors=(401, 404),
     bearer="optional",
+    opened_by="scope-tag-read",
 )
 _TOLD_LIST = reference(
     Section.REPOSITORIES,
     permission="Anybody for a public repository; who may pull from it for a private one.",
     errors=(401, 404),
     bearer="optional",
+    opened_by="scope-tag-read",
     query=(
         *PAGES,
         Query(
@@ -246,6 +248,7 @@ async def get_tag(
         Section.REPOSITORIES,
         permission="Who administers the repository. A token needs `repo:admin`.",
         errors=(401, 403, 404),
+        opened_by="scope-tag-admin",
     ),
 )
 async def delete_tag(

@@ -213,7 +213,7 @@ class DeliveryPage(msgspec.Struct):
     results: Sequence[DeliveryInfo]
 
 
-@get(_LIST, **reference(Section.REPOSITORIES, **_TOLD, query=PAGES))
+@get(_LIST, **reference(Section.REPOSITORIES, **_TOLD, query=PAGES, opened_by="scope-webhook-read"))
 async def list_webhooks(
     namespace: FromPath[str], repository: FromPath[str], request: HubRequest, services: NamedDependency[Services]
 ) -> WebhookPage:
@@ -231,7 +231,11 @@ async def list_webhooks(
     return WebhookPage(found.total, next_, previous, [WebhookInfo.of(shown) for shown in found.webhooks])
 
 
-@post(_LIST, response_headers=_NOT_KEPT, **reference(Section.REPOSITORIES, **_TOLD | {"errors": (401, 403, 404, 409)}))
+@post(
+    _LIST,
+    response_headers=_NOT_KEPT,
+    **reference(Section.REPOSITORIES, **_TOLD | {"errors": (401, 403, 404, 409)}, opened_by="scope-webhook-edit"),
+)
 async def create_webhook(
     namespace: FromPath[str],
     repository: FromPath[str],
@@ -257,7 +261,7 @@ async def create_webhook(
     return WebhookInfo.of(created.shown, created.secret)
 
 
-@get(_ONE, **reference(Section.REPOSITORIES, **_TOLD, is_extension=True))
+@get(_ONE, **reference(Section.REPOSITORIES, **_TOLD, is_extension=True, opened_by="scope-webhook-read"))
 async def get_webhook(
     namespace: FromPath[str],
     repository: FromPath[str],
@@ -273,7 +277,7 @@ async def get_webhook(
     return WebhookInfo.of(shown)
 
 
-@patch(_ONE, **reference(Section.REPOSITORIES, **_TOLD, is_extension=True))
+@patch(_ONE, **reference(Section.REPOSITORIES, **_TOLD, is_extension=True, opened_by="scope-webhook-edit"))
 async def update_webhook(
     namespace: FromPath[str],
     repository: FromPath[str],
@@ -300,7 +304,7 @@ async def update_webhook(
     return WebhookInfo.of(shown)
 
 
-@delete(_ONE, status_code=204, **reference(Section.REPOSITORIES, **_TOLD))
+@delete(_ONE, status_code=204, **reference(Section.REPOSITORIES, **_TOLD, opened_by="scope-webhook-admin"))
 async def delete_webhook(
     namespace: FromPath[str],
     repository: FromPath[str],
@@ -315,7 +319,10 @@ async def delete_webhook(
         )
 
 
-@post(_HOOKS, **reference(Section.REPOSITORIES, **_TOLD | {"errors": (401, 403, 404, 409)}))
+@post(
+    _HOOKS,
+    **reference(Section.REPOSITORIES, **_TOLD | {"errors": (401, 403, 404, 409)}, opened_by="scope-webhook-edit"),
+)
 async def create_webhook_hook(
     namespace: FromPath[str],
     repository: FromPath[str],
@@ -333,7 +340,10 @@ async def create_webhook_hook(
     return HookInfo.of(target, is_active=shown.webhook.is_active)
 
 
-@get(_DELIVERIES, **reference(Section.REPOSITORIES, **_TOLD, query=PAGES, is_extension=True))
+@get(
+    _DELIVERIES,
+    **reference(Section.REPOSITORIES, **_TOLD, query=PAGES, is_extension=True, opened_by="scope-webhook-read"),
+)
 async def list_webhook_deliveries(
     namespace: FromPath[str],
     repository: FromPath[str],
@@ -357,7 +367,7 @@ async def list_webhook_deliveries(
     return DeliveryPage(found.total, next_, previous, results)
 
 
-@get(_DELIVERY, **reference(Section.REPOSITORIES, **_TOLD, is_extension=True))
+@get(_DELIVERY, **reference(Section.REPOSITORIES, **_TOLD, is_extension=True, opened_by="scope-webhook-read"))
 async def get_webhook_delivery(
     namespace: FromPath[str],
     repository: FromPath[str],
@@ -382,7 +392,12 @@ async def get_webhook_delivery(
 @post(
     _REDELIVER,
     status_code=202,
-    **reference(Section.REPOSITORIES, **_TOLD | {"errors": (401, 403, 404, 409)}, is_extension=True),
+    **reference(
+        Section.REPOSITORIES,
+        **_TOLD | {"errors": (401, 403, 404, 409)},
+        is_extension=True,
+        opened_by="scope-webhook-edit",
+    ),
 )
 async def redeliver_webhook_delivery(
     namespace: FromPath[str],

@@ -41,7 +41,7 @@ async def _get(services: Services, request: Request) -> Response:
         basic = basic_credentials(header)
         if basic is None:
             raise CredentialsInvalid
-        credential = await services.logins.log_in(*basic, _visit(request))
+        credential = await services.logins.log_in(*basic, _visit(request), takes_organizations=True)
     issued, _ = await _issue(services, credential, request.query.get("scope", []))
     answer: dict[str, Any] = {
         "token": issued.token,
@@ -61,7 +61,7 @@ async def _post(services: Services, request: Request) -> Response:
     refresh_token = form.get("refresh_token", [""])[0]
     if grant_type == "password":
         name, password = form.get("username", [""])[0], form.get("password", [""])[0]
-        credential = await services.logins.log_in(name, password, _visit(request))
+        credential = await services.logins.log_in(name, password, _visit(request), takes_organizations=True)
     elif grant_type == "refresh_token":
         credential = await services.logins.refresh(refresh_token)
     else:

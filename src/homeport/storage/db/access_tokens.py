@@ -1,4 +1,4 @@
-"""Statements on personal access tokens. They hold no rules."""
+"""Statements on access tokens, of users and of organizations. They hold no rules."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,7 +8,7 @@ from homeport.storage.db.database import Transaction, utcnow
 from homeport.storage.db.records import AccessToken, AccessTokenCounts
 
 _COLUMNS = """id, uuid, account_id, label, scopes, is_active, created_at, expires_at, expires_at_text, last_used_at,
-    creator_ip, creator_ua, generated_by"""
+    creator_ip, creator_ua, generated_by, description, created_by, grants"""
 
 
 async def insert(
@@ -17,19 +17,22 @@ async def insert(
     account_id: int,
     label: str,
     secret_sha256: str,
-    scopes: str,
     expires_at: datetime | None,
     expires_at_text: str | None,
     creator_ip: str,
     creator_ua: str,
+    scopes: str = "[]",
+    description: str = "",
+    created_by: str = "",
+    grants: str | None = None,
 ) -> AccessToken:
     token = await tx.one(
         AccessToken,
         f"""
         insert into access_tokens (uuid, account_id, label, secret_sha256, scopes, created_at, expires_at,
-            expires_at_text, creator_ip, creator_ua)
+            expires_at_text, creator_ip, creator_ua, description, created_by, grants)
         values (:uuid, :account_id, :label, :secret_sha256, :scopes, :now, :expires_at,
-            :expires_at_text, :creator_ip, :creator_ua)
+            :expires_at_text, :creator_ip, :creator_ua, :description, :created_by, :grants)
         returning {_COLUMNS}
         """,
         uuid=str(uuid4()),
@@ -42,6 +45,9 @@ async def insert(
         expires_at_text=expires_at_text,
         creator_ip=creator_ip,
         creator_ua=creator_ua,
+        description=description,
+        created_by=created_by,
+        grants=grants,
     )
     assert token is not None
     return token
@@ -95,16 +101,20 @@ async def count(tx: Transaction, *, account_id: int) -> AccessTokenCounts:
     return counts
 
 
-async def update(tx: Transaction, token: AccessToken, *, label: str, is_active: bool) -> AccessToken | None:
+async def update(tx: Transaction, token: AccessToken) -> AccessToken | None:
+    """Write what may be changed of a token: label, description, grants, and whether it works."""
     return await tx.one(
         AccessToken,
         f"""
-        update access_tokens set label = :label, is_active = :is_active where id = :id
+        update access_tokens set label = :label, description = :description, grants = :grants, is_active = :is_active
+        where id = :id
         returning {_COLUMNS}
         """,
         id=token.id,
-        label=label,
-        is_active=is_active,
+        label=token.label,
+        description=token.description,
+        grants=token.grants,
+        is_active=token.is_active,
     )
 
 

@@ -64,7 +64,11 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class AccessToken(msgspec.Struct, frozen=True):
-    """A personal access token. `scopes` is the JSON list as it was sent."""
+    """An access token of a user, or of an organization.
+
+    `scopes` is the JSON list as it was sent, of which an organization's has none; `grants` is JSON (`core/grants.py`).
+    `created_by` is the name of who made it, where that is not the account itself.
+    """
 
     id: int
     uuid: str
@@ -79,6 +83,9 @@ class AccessToken(msgspec.Struct, frozen=True):
     creator_ip: str
     creator_ua: str
     generated_by: str
+    description: str
+    created_by: str
+    grants: str | None
 
 
 class AccessTokenCounts(msgspec.Struct, frozen=True):
