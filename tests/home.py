@@ -249,8 +249,7 @@ class Home:
                 created = await access_tokens.create_token(
                     tx,
                     actor=actor,
-                    label="of a test",
-                    scopes=list(scopes or ("repo:admin",)),
+                    wanted=access_tokens.Wanted(label="of a test", scopes=list(scopes or ("repo:admin",))),
                     plans=services.settings.plans,
                 )
             return created.token, created.secret

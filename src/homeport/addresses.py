@@ -103,6 +103,10 @@ class Networks:
     def __bool__(self) -> bool:
         return bool(self._networks)
 
+    def holds_all_of(self, other: "Networks") -> bool:
+        """Whether each network of the other lies within one of these."""
+        return all(any(_lies_within(inner, outer) for outer in self._networks) for inner in other._networks)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Networks) and self._networks == other._networks
 
@@ -114,6 +118,12 @@ class Networks:
 
     def __repr__(self) -> str:
         return f"Networks({str(self)!r})"
+
+
+def _lies_within(inner: IPv4Network | IPv6Network, outer: IPv4Network | IPv6Network) -> bool:
+    if isinstance(inner, IPv4Network):
+        return isinstance(outer, IPv4Network) and inner.subnet_of(outer)
+    return isinstance(outer, IPv6Network) and inner.subnet_of(outer)
 
 
 def _network(text: str) -> IPv4Network | IPv6Network:

@@ -14,9 +14,9 @@ HomeportError
 │                 ScimUserExists · ScimGroupExists · InvitedInstead · UserNameImmutable · RepositoryExists
 │                 TeamHasPermission · ConfirmationClosed · TooManyWebhooks · WebhookOff
 ├── Denied        NotAuthenticated · CredentialsInvalid · OrganizationLogin · ActionDenied · ActionBeyondToken
-│                 TokenNotAllowed · ImageRestricted · PlanLacksFeature · PlanLimitReached · SecondFactorRequired
-│                 PasswordRefused · InviteOfAnother · AccountShut · AccountChangeRefused · SignUpClosed
-│                 TagImmutable · ContentImmutable
+│                 TokenNotAllowed · TokenTooWide · ImageRestricted · PlanLacksFeature · PlanLimitReached
+│                 SecondFactorRequired · PasswordRefused · InviteOfAnother · AccountShut · AccountChangeRefused
+│                 SignUpClosed · TagImmutable · ContentImmutable
 ├── TooLarge      ManifestTooLarge · BlobTooLarge · BodyTooLarge
 ├── TooMany       TooManyAttempts · TooManyPulls · InviteJustSent · TooManyMailRequests
 └── Unavailable   DatabaseUnavailable · StoreUnavailable · StoreFull
@@ -468,6 +468,14 @@ class TokenNotAllowed(Denied):
 
     def __init__(self, kind: str) -> None:
         super().__init__(f"token issued from {kind} is not allowed")
+
+
+class TokenTooWide(TokenNotAllowed):
+    """A token may create only narrower ones."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("personal access token")
+        self.args = (f"{self}: it creates only narrower ones, and {why}",)
 
 
 class ImageRestricted(Denied):

@@ -447,6 +447,7 @@ HUB = [
             Row("DELETE", f"{path}/{{uuid}}", OWN, 202, fresh=a_token),
         )
     ),
+    Row("GET", "/v2/access-tokens/{uuid}/effective", OWN, fresh=a_token),
     Row("GET", "/v2/orgs/{name}/access-tokens", MANAGE),
     Row("POST", "/v2/orgs/{name}/access-tokens", MANAGE, 201, body={"label": "new"}),
     Row("GET", "/v2/orgs/{name}/access-tokens/{uuid}", MANAGE, fresh=an_organization_token),

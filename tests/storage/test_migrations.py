@@ -59,6 +59,11 @@ UNDO_ORGANIZATION_TOKENS = [
     f"alter table access_tokens drop column {column}" for column in ("description", "created_by", "grants")
 ]
 
+UNDO_NARROW_TOKENS = [
+    "drop index access_tokens_parent",
+    *(f"alter table access_tokens drop column {column}" for column in ("address_ranges", "can_derive", "parent_id")),
+]
+
 FILLED = {
     "repository_search": "repository_id, tokens",
     "repositories": "id, storage_bytes, media_types, content_types, categories, is_active, star_count, modified_at, "
@@ -84,7 +89,7 @@ def test_what_was_pushed_before_is_counted_as_what_is_pushed_now(empty_settings:
             async with services.db.write() as tx:
                 undo_search = _undo_search(is_sqlite=empty_settings.is_sqlite)
                 before = [*UNDO_WEBHOOKS, *UNDO_ACCOUNTS, *UNDO_REPOSITORIES]
-                newest = [*UNDO_ORGANIZATION_TOKENS, *UNDO_IMMUTABLE_TAGS]
+                newest = [*UNDO_NARROW_TOKENS, *UNDO_ORGANIZATION_TOKENS, *UNDO_IMMUTABLE_TAGS]
                 for statement in [*newest, *undo_search, *before]:
                     await tx.run(statement)
                 await tx.run("update alembic_version set version_num = :version", version="0003")

@@ -5,10 +5,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from homeport.core import grants as grants_module
 from homeport.core.access import (
     ALL_ACTIONS,
     READ_ACTIONS,
-    SCOPE_GRANTS,
     Action,
     Actor,
     Ceiling,
@@ -71,7 +71,9 @@ def test_a_token_that_was_exchanged_allows_no_more_than_its_source(
 @given(repositories)
 def test_scopes_hold_those_after_them(repository: Repository) -> None:
     allowed = [
-        allowed_actions(Actor(account_id=10, ceiling=Ceiling().lowered(SCOPE_GRANTS[scope])), repository)
+        allowed_actions(
+            Actor(account_id=10, ceiling=Ceiling().lowered(*grants_module.scopes_layer([scope]))), repository
+        )
         for scope in (Scope.ADMIN, Scope.WRITE, Scope.READ, Scope.PUBLIC_READ)
     ]
     for wider, narrower in pairwise(allowed):
@@ -123,4 +125,4 @@ def test_a_token_allows_what_a_grant_of_each_layer_allows(
 
 
 def test_owners_may_all() -> None:
-    assert SCOPE_GRANTS[Scope.ADMIN].actions == ALL_ACTIONS
+    assert [grant.actions for grant in grants_module.scopes_layer([Scope.ADMIN])] == [ALL_ACTIONS]

@@ -10,6 +10,7 @@ from typing import Self
 
 import msgspec
 
+from homeport.addresses import Networks, parse_address
 from homeport.errors import (
     ActionBeyondToken,
     ActionDenied,
@@ -182,18 +183,20 @@ class Grant(msgspec.Struct, frozen=True):
             return False
         return target.name.name.startswith(self.prefix)
 
+    def holds(self, other: "Grant") -> bool:
+        """Whether it covers all that another one does, which names a single repository with its namespace and name."""
+        if self.is_public_only and not other.is_public_only:
+            return False
+        if self.repository_id is not None and self.repository_id != other.repository_id:
+            return False
+        if self.namespace_id is not None and self.namespace_id != other.namespace_id:
+            return False
+        return self.repository is None and other.prefix.startswith(self.prefix)
+
     @property
     def is_everywhere(self) -> bool:
         """Whether it covers all repositories, or all public ones."""
         return self.repository is None and self.repository_id is None and self.namespace_id is None and not self.prefix
-
-
-SCOPE_GRANTS = {
-    Scope.ADMIN: Grant(ALL_ACTIONS),
-    Scope.WRITE: Grant(READ_ACTIONS | {Action.PUSH, Action.CREATE, Action.STAR}),
-    Scope.READ: Grant(READ_ACTIONS),
-    Scope.PUBLIC_READ: Grant(READ_ACTIONS, is_public_only=True),
-}
 
 
 class Ceiling(msgspec.Struct, frozen=True):
@@ -210,19 +213,21 @@ class Ceiling(msgspec.Struct, frozen=True):
             allowed &= frozenset().union(*(grant.actions for grant in layer if grant.covers(target)))
         return allowed
 
-    def reaches(self, action: Action) -> list[Reach]:
-        """Where an action is allowed, as statements take it: a repository has to be within each."""
+    def reaches(self, *actions: Action) -> list[Reach]:
+        """Where one of some actions is allowed, as statements take it: a repository has to be within each."""
+        layers = ([grant for grant in layer if not grant.actions.isdisjoint(actions)] for layer in self.layers)
         reaches = (
-            Reach(
-                public=_places(grant for grant in layer if action in grant.actions),
-                private=_places(grant for grant in layer if action in grant.actions and not grant.is_public_only),
-            )
-            for layer in self.layers
+            Reach(_places(layer), _places(grant for grant in layer if not grant.is_public_only)) for layer in layers
         )
         return [reach for reach in reaches if reach != EVERYWHERE]
 
     def lowered(self, *grants: Grant) -> Self:
         return msgspec.structs.replace(self, layers=(*self.layers, grants))
+
+    def within(self, other: "Ceiling") -> Self:
+        """What both allow."""
+        actions = self.organization_actions & other.organization_actions
+        return msgspec.structs.replace(self, layers=(*other.layers, *self.layers), organization_actions=actions)
 
 
 def _places(grants: Iterable[Grant]) -> Places:
@@ -256,6 +261,8 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     ceiling: Ceiling = NO_CEILING
     token: AccessToken | None = None
     """The access token that the actor came with, or that the bearer token was made from."""
+    networks: Sequence[Networks] = ()
+    """Where their token may be used from: within each."""
     is_organization: bool = False
     """By an access token of its own; an organization has no other way to act."""
     session_id: str = ""
@@ -266,6 +273,13 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_anonymous(self) -> bool:
         return self.account_id is None and not self.is_site_admin
+
+    def is_welcome_from(self, address: str) -> bool:
+        """Whether their token may be used from an address."""
+        if not self.networks:
+            return True
+        found = parse_address(address)
+        return found is not None and all(found in networks for networks in self.networks)
 
     @property
     def token_id(self) -> int | None:
@@ -282,6 +296,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
         *,
         ceiling: Ceiling = NO_CEILING,
         token: AccessToken | None = None,
+        networks: Sequence[Networks] = (),
         session_id: str = "",
     ) -> "Actor":
         return cls(
@@ -291,6 +306,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
             is_site_admin=account.is_site_admin,
             ceiling=ceiling,
             token=token,
+            networks=networks,
             is_organization=account.kind is AccountKind.ORGANIZATION,
             session_id=session_id,
         )
@@ -421,9 +437,14 @@ async def see_everywhere(tx: Transaction, actor: Actor) -> View:
         return View(Sight.PUBLIC, reaches=reaches)
     if actor.is_site_admin or actor.account_id is None:
         return View(Sight.ALL, reaches=reaches)
+    return View(Sight.OPENED, actor.account_id, await list_own_namespaces(tx, actor.account_id), reaches)
+
+
+async def list_own_namespaces(tx: Transaction, account_id: int) -> list[int]:
+    """Ids of the namespaces in which an account may list all: its own, and by its roles."""
     roles = [role for role, actions in ROLE_ACTIONS.items() if Action.LIST in actions]
-    of_member = await search_rows.list_namespace_ids_of_member(tx, account_id=actor.account_id, roles=roles)
-    return View(Sight.OPENED, actor.account_id, [actor.account_id, *of_member], reaches)
+    of_member = await search_rows.list_namespace_ids_of_member(tx, account_id=account_id, roles=roles)
+    return [account_id, *of_member]
 
 
 async def _see(tx: Transaction, actor: Actor, name: RepositoryName) -> tuple[Repository, frozenset[Action]]:

@@ -66,14 +66,27 @@ class Credential(msgspec.Struct, frozen=True):
 
     account: Account
     token: AccessToken | None = None
+    ancestors: tuple[AccessToken, ...] = ()
+    """What the token was derived from, and that from."""
+
     session_id: str = msgspec.field(default_factory=_new_id)
+
+    @classmethod
+    def by_token(cls, account: Account, lineage: Sequence[AccessToken], **fields: Any) -> "Credential":
+        """An account with a token and what that was derived from."""
+        return cls(account, lineage[0], tuple(lineage[1:]), **fields)
+
+    @property
+    def lineage(self) -> Sequence[AccessToken]:
+        return (self.token, *self.ancestors) if self.token else ()
 
     @property
     def actor(self) -> Actor:
         return Actor.of(
             self.account,
-            ceiling=access_tokens.ceiling_of(self.account, self.token) if self.token else NO_CEILING,
+            ceiling=access_tokens.ceiling_of(self.account, self.lineage) if self.token else NO_CEILING,
             token=self.token,
+            networks=access_tokens.networks_of(self.lineage),
             session_id=self.session_id,
         )
 
@@ -198,23 +211,23 @@ class Authenticator:
 
     # Verifying bearer tokens
 
-    async def hub_actor(self, token: str) -> Actor:
-        """Who a bearer token of the Hub API stands for.
+    async def hub_actor(self, token: str, *, address: str) -> Actor:
+        """Who a bearer token of the Hub API stands for; `address` is where it comes from.
 
         Raises:
             NotAuthenticated
         """
-        return await self._actor(token, HUB_AUDIENCE)
+        return await self._actor(token, HUB_AUDIENCE, address)
 
-    async def registry_actor(self, token: str) -> Actor:
+    async def registry_actor(self, token: str, *, address: str) -> Actor:
         """Who a bearer token of the registry stands for, and what it is for.
 
         Raises:
             NotAuthenticated
         """
-        return await self._actor(token, REGISTRY_AUDIENCE)
+        return await self._actor(token, REGISTRY_AUDIENCE, address)
 
-    async def searcher(self, token: str) -> Actor:
+    async def searcher(self, token: str, *, address: str) -> Actor:
         """Who searches with a bearer token: one of the Hub API, or one of the registry. Who has one of the latter finds
         what is their own only if it was asked for that.
 
@@ -224,12 +237,13 @@ class Authenticator:
         try:
             claims = self._signer.verify(token, audience=REGISTRY_AUDIENCE)
         except NotAuthenticated:
-            return await self.hub_actor(token)
+            return await self.hub_actor(token, address=address)
         async with self._db.read() as tx:
             actor = (await _bound_credential(tx, claims)).actor if claims.get(_OURS) is not None else ANONYMOUS
+        _check_address(actor, address)
         return actor if SEARCH_ACCESS in (claims.get("access") or ()) else ANONYMOUS
 
-    async def credential(self, token: str, *, audience: str) -> Credential:
+    async def credential(self, token: str, *, audience: str, address: str) -> Credential:
         """Whose token this is, read anew: for tokens that are shown once in a while.
 
         Raises:
@@ -237,15 +251,19 @@ class Authenticator:
         """
         claims = self._signer.verify(token, audience=audience)
         async with self._db.read() as tx:
-            return await _bound_credential(tx, claims)
+            credential = await _bound_credential(tx, claims)
+        _check_address(credential.actor, address)
+        return credential
 
-    async def _actor(self, token: str, audience: str) -> Actor:
+    async def _actor(self, token: str, audience: str, address: str) -> Actor:
         key = hashlib.sha256(f"{audience} {token}".encode(errors="surrogatepass")).digest()
         remembered = self._remembered.get(key)
         if remembered is not None and remembered.expires_at > time.time():
             actor = remembered.actor
         else:
             actor = await self._look_up(key, token, audience)
+        if actor.networks:
+            _check_address(actor, address)
         if actor.account_id is not None:
             self._activity.seen(actor.account_id)
         if actor.token_id is not None:
@@ -262,8 +280,8 @@ class Authenticator:
             async with self._db.read() as tx:
                 credential = await _bound_credential(tx, claims)
             actor = credential.actor
-            if credential.token and credential.token.expires_at:
-                expires_at = min(expires_at, credential.token.expires_at.timestamp())
+            if end := access_tokens.end_of(credential.lineage):
+                expires_at = min(expires_at, end.timestamp())
         if audience == REGISTRY_AUDIENCE:
             ceiling = actor.ceiling.lowered(*_grants(claims.get("access")))
             actor = msgspec.structs.replace(actor, ceiling=ceiling)
@@ -319,13 +337,19 @@ async def _bound_credential(tx: Transaction, claims: Mapping[str, Any]) -> Crede
     if account is None or not account.is_active or await session_rows.is_ended(tx, session_id):
         raise NotAuthenticated("the token was revoked")
     if (uuid := binding.get("token")) is not None:
-        token = await token_rows.get(tx, account_id=account.id, uuid=str(uuid))
-        if token is None or not access_tokens.is_usable(token):
+        lineage = await token_rows.list_lineage(tx, account_id=account.id, uuid=str(uuid))
+        if not access_tokens.is_usable(lineage):
             raise NotAuthenticated("the token was revoked")
-        return Credential(account, token, session_id)
+        return Credential.by_token(account, lineage, session_id=session_id)
     if binding.get("version") != account.credentials_version:
         raise NotAuthenticated("the token was revoked")
     return Credential(account, session_id=session_id)
+
+
+def _check_address(actor: Actor, address: str) -> None:
+    """Raises NotAuthenticated if the actor's token may not be used from an address."""
+    if not actor.is_welcome_from(address):
+        raise NotAuthenticated("the token may not be used from this address")
 
 
 def _grants(access: Any) -> list[Grant]:

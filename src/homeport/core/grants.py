@@ -6,17 +6,29 @@ deleted takes what was given on it along, another one of its name gets nothing, 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from typing import Self
 
 import msgspec
 
-from homeport.core.access import Action, Ceiling, Grant, OrganizationAction
+from homeport.core.access import (
+    ALL_ACTIONS,
+    READ_ACTIONS,
+    Action,
+    Actor,
+    Ceiling,
+    Grant,
+    OrganizationAction,
+    Scope,
+    allowed_actions,
+)
 from homeport.errors import FieldInvalid, RepositoryNameInvalid
 from homeport.names import RepositoryName
+from homeport.storage.db import accounts as account_rows
 from homeport.storage.db import repositories as repository_rows
 from homeport.storage.db.database import Transaction
-from homeport.storage.db.records import Organization
+from homeport.storage.db.records import Organization, Repository
 
 REPOSITORIES_LIMIT = 50
 """Patterns that one token may name."""
@@ -25,6 +37,11 @@ RESOURCES_LIMIT = 100
 WORDS_LIMIT = 64
 """Scopes or verbs of one grant; there are not as many."""
 
+EVERYTHING = "*/*"
+EVERYTHING_PUBLIC = "*/*/public"
+
+_EVERYTHING_WORDS = f"{EVERYTHING} or {EVERYTHING_PUBLIC}"
+
 NO_ID = 0
 """What no row has: a grant without the id that it needs is for nothing."""
 
@@ -32,7 +49,7 @@ _PREFIX = re.compile(r"(?:[a-z0-9][a-z0-9._-]{0,252})?")
 
 
 class Pattern(msgspec.Struct, frozen=True):
-    """Which repositories are meant: one, those of a namespace whose names begin so, or all public ones."""
+    """Which repositories are meant: one, those of a namespace whose names begin so, all public ones, or all."""
 
     namespace: str = ""
     name: str = ""
@@ -41,9 +58,9 @@ class Pattern(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Read `namespace/name`, `namespace/*`, `namespace/prefix*` or `*/*/public`; None if it is none of these."""
-        if text == "*/*/public":
-            return cls(is_public_only=True)
+        """Read `namespace/name`, `namespace/*`, `namespace/prefix*`, `*/*` or `*/*/public`; None if it is no such."""
+        if text in (EVERYTHING, EVERYTHING_PUBLIC):
+            return cls(is_public_only=text == EVERYTHING_PUBLIC)
         namespace, slash, name = text.partition("/")
         prefix = name.removesuffix("*")
         is_set = name != prefix
@@ -74,7 +91,7 @@ class Given(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def pattern(self) -> Pattern:
-        return Pattern.parse(self.path) or Pattern(name="nothing")
+        return Pattern.parse(self.path) or Pattern("nothing", "nothing")
 
     def bound(self, actions: frozenset[Action]) -> Grant:
         """Actions on what the path named when the token was made."""
@@ -255,7 +272,8 @@ def _problem(
 
 
 def _problem_of_path(name: str, pattern: Pattern | None, ids: Mapping[RepositoryName, int]) -> str | None:
-    if pattern is None or pattern.namespace not in ("", name):
+    is_own = pattern is not None and (pattern.namespace == name or pattern.is_public_only)
+    if pattern is None or not is_own:
         return f"path has to be {name}/repository, {name}/*, {name}/prefix* or */*/public."
     if pattern.repository and pattern.repository not in ids:
         return f"repository {pattern.repository} not found."
@@ -264,3 +282,149 @@ def _problem_of_path(name: str, pattern: Pattern | None, ids: Mapping[Repository
 
 def _refused(problems: Sequence[str]) -> FieldInvalid:
     return FieldInvalid({"resources": problems}, "invalid resources")
+
+
+class Verb(StrEnum):
+    """What a narrow personal token may be given; each stands for itself."""
+
+    PULL = "pull"
+    PUSH = "push"
+    DELETE_TAG = "delete_tag"
+    EDIT_DESCRIPTION = "edit_description"
+    ADMINISTER = "administer"
+
+
+VERB_ACTIONS: Mapping[Verb, frozenset[Action]] = {
+    Verb.PULL: READ_ACTIONS,
+    Verb.PUSH: frozenset({Action.PUSH, Action.CREATE, Action.STAR}),
+    Verb.DELETE_TAG: frozenset({Action.DELETE, Action.DELETE_TAGS}),
+    Verb.EDIT_DESCRIPTION: frozenset({Action.DESCRIBE}),
+    Verb.ADMINISTER: ALL_ACTIONS,
+}
+
+SCOPE_PRESETS: Mapping[Scope, tuple[str, frozenset[Verb]]] = {
+    Scope.ADMIN: (EVERYTHING, frozenset(Verb)),
+    Scope.WRITE: (EVERYTHING, frozenset({Verb.PULL, Verb.PUSH})),
+    Scope.READ: (EVERYTHING, frozenset({Verb.PULL})),
+    Scope.PUBLIC_READ: (EVERYTHING_PUBLIC, frozenset({Verb.PULL})),
+}
+"""Docker's scopes as grants."""
+
+_SHOWN_BY = {
+    Verb.PULL: Action.PULL,
+    Verb.PUSH: Action.PUSH,
+    Verb.DELETE_TAG: Action.DELETE_TAGS,
+    Verb.EDIT_DESCRIPTION: Action.DESCRIBE,
+    Verb.ADMINISTER: Action.ADMIN,
+}
+
+
+def verbs_of(allowed: frozenset[Action]) -> list[Verb]:
+    """What actions are told as."""
+    return [verb for verb, action in _SHOWN_BY.items() if action in allowed]
+
+
+class NarrowGrant(msgspec.Struct, frozen=True):
+    """Verbs on repositories, as clients write them."""
+
+    repositories: str
+    verbs: list[str]
+
+
+def of_scopes(scopes: Iterable[str]) -> list[Given]:
+    """Docker's scopes as grants."""
+    presets = (SCOPE_PRESETS[Scope(scope)] for scope in scopes)
+    return [Given(path, list(verbs)) for path, verbs in presets]
+
+
+def scopes_layer(scopes: Iterable[str]) -> list[Grant]:
+    """What Docker's scopes allow."""
+    return narrow_layer(of_scopes(scopes))
+
+
+def narrow_layer(given: Iterable[Given]) -> list[Grant]:
+    """What the grants of a narrow token allow."""
+    return [one.bound(_verb_actions(one.words)) for one in given]
+
+
+def _verb_actions(verbs: Iterable[str]) -> frozenset[Action]:
+    return frozenset[Action]().union(*(VERB_ACTIONS[Verb(verb)] for verb in verbs))
+
+
+def are_within(given: Sequence[Given], ceiling: Ceiling) -> bool:
+    """Whether a token with a ceiling allows all that some grants would, as their paths stand now."""
+    wanted = [(_as_place(one), _verb_actions(one.words)) for one in given]
+    return all(
+        any(action in grant.actions and grant.holds(place) for grant in layer)
+        for place, actions in wanted
+        for action in actions
+        for layer in ceiling.layers
+    )
+
+
+def _as_place(given: Given) -> Grant:
+    """A grant that says of a single repository, too, in which namespace and by which name it is."""
+    pattern = given.pattern
+    if pattern.name:
+        return Grant(
+            frozenset(),
+            repository_id=given.repository_id or NO_ID,
+            namespace_id=given.namespace_id or NO_ID,
+            prefix=pattern.name,
+        )
+    return given.bound(frozenset())
+
+
+async def bind_grants(tx: Transaction, actor: Actor, wanted: Sequence[NarrowGrant]) -> list[Given]:
+    """Narrow grants with the ids of what they name now.
+
+    Raises:
+        FieldInvalid: a pattern or verb that there is not, a repository that the actor may not know of, or too many.
+    """
+    if not 1 <= len(wanted) <= REPOSITORIES_LIMIT:
+        raise FieldInvalid({"grants": [f"Give 1 to {REPOSITORIES_LIMIT}."]}, "invalid grants")
+    patterns = [Pattern.parse(grant.repositories) for grant in wanted]
+    names = {pattern.repository for pattern in patterns if pattern and pattern.repository}
+    found = await repository_rows.list_by_names(tx, names, actor_id=actor.account_id)
+    repositories = {
+        RepositoryName(repository.namespace, repository.name): repository
+        for repository in found
+        if allowed_actions(actor, repository)
+    }
+    namespaces = await account_rows.list_ids(tx, {pattern.namespace for pattern in patterns if pattern})
+    given, problems = [], []
+    for number, (grant, pattern) in enumerate(zip(wanted, patterns, strict=True)):
+        if problem := _problem_of_grant(grant, pattern, repositories, namespaces):
+            problems.append(f"{number}: {problem}")
+            continue
+        assert pattern is not None
+        repository = repositories.get(pattern.repository) if pattern.repository else None
+        given.append(
+            Given(
+                path=grant.repositories,
+                words=grant.verbs,
+                namespace_id=namespaces.get(pattern.namespace),
+                repository_id=repository.id if repository else None,
+            )
+        )
+    if problems:
+        raise FieldInvalid({"grants": problems}, "invalid grants")
+    return given
+
+
+def _problem_of_grant(
+    grant: NarrowGrant,
+    pattern: Pattern | None,
+    repositories: Mapping[RepositoryName, Repository],
+    namespaces: Mapping[str, int],
+) -> str | None:
+    """What keeps a grant from being given, in words."""
+    if pattern is None:
+        return f"repositories have to be namespace/name, namespace/*, namespace/prefix*, {_EVERYTHING_WORDS}."
+    if not 1 <= len(grant.verbs) <= WORDS_LIMIT or not set(grant.verbs) <= set(Verb):
+        return f"verbs have to be one or more of: {', '.join(Verb)}."
+    if pattern.repository and pattern.repository not in repositories:
+        return f"repository {pattern.repository} not found."
+    if pattern.namespace and pattern.namespace not in namespaces:
+        return f"namespace {pattern.namespace} not found."
+    return None

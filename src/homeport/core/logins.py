@@ -95,19 +95,21 @@ class Logins:
         """
         with self._counted_address(visit.address):
             try:
-                credential = await self._authenticator.credential(login_token, audience=SECOND_FACTOR_AUDIENCE)
+                credential = await self._authenticator.credential(
+                    login_token, audience=SECOND_FACTOR_AUDIENCE, address=visit.address
+                )
             except NotAuthenticated:
                 raise CredentialsInvalid from None
             return await self._log_in_with_code(credential, code, visit)
 
-    async def refresh(self, token: str) -> Credential:
-        """Whose refresh token this is.
+    async def refresh(self, token: str, *, address: str) -> Credential:
+        """Whose refresh token this is; `address` is where it comes from.
 
         Raises:
             NotAuthenticated
             PasswordRefused: it came from a password that may not be used any more.
         """
-        credential = await self._authenticator.credential(token, audience=REFRESH_AUDIENCE)
+        credential = await self._authenticator.credential(token, audience=REFRESH_AUDIENCE, address=address)
         if credential.token is None:
             async with self._db.read() as tx:
                 await _refuse_under_sso(tx, credential.account)
@@ -222,25 +224,30 @@ class Logins:
 
     async def _log_in_by_token(self, name: str, secret: str, visit: Visit, kind: AccountKind) -> Credential:
         async with self._db.read() as tx:
-            token = await token_rows.get_by_secret(tx, access_tokens.digest_of(secret))
+            lineage = await token_rows.list_lineage_by_secret(tx, access_tokens.digest_of(secret))
             account = await rows.get(tx, name)
         if account is not None and account.kind is AccountKind.ORGANIZATION is not kind:
             raise OrganizationLogin
         if account is None or account.kind is not kind:
             raise CredentialsInvalid
+        token = lineage[0] if lineage else None
         if token is None or token.account_id != account.id:
             # Without the address: a stranger has as many as they like, and could fill the log.
             self._token_refused(account, visit, "unknown access token", key=account.id)
             raise CredentialsInvalid
-        if not account.is_active or not access_tokens.is_usable(token):
+        if not account.is_active or not access_tokens.is_usable(lineage):
             reason = "the access token has ended" if account.is_active else "deactivated"
             self._token_refused(account, visit, reason, key=(token.uuid, visit.address))
+            raise CredentialsInvalid
+        credential = Credential.by_token(account, lineage)
+        if not credential.actor.is_welcome_from(visit.address):
+            self._token_refused(account, visit, "outside of its addresses", key=(token.uuid, visit.address))
             raise CredentialsInvalid
         self._pulls.used(token.id)
         self._activity.logged_in(account.id, visit.user_agent)
         if self._activity.is_due((token.uuid, visit.address)):
             self._activity.tell(activity.login(account, visit, Method.ACCESS_TOKEN, token=token))
-        return Credential(account, token)
+        return credential
 
     def _token_refused(self, account: Account, visit: Visit, reason: str, *, key: Any) -> None:
         if self._activity.is_due((reason, key)):

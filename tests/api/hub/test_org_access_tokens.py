@@ -407,6 +407,36 @@ def test_the_log_names_the_token_behind_a_deed(place: Place) -> None:
     }
 
 
+def test_a_pull_that_is_audited_names_the_token(place: Place) -> None:
+    push_image(place.home.registry(place.owner, place.private), place.private, "latest", text="audited")
+    assert (
+        place.hub.patch(f"/v2/orgs/{place.organization}/settings/policies", json={"audit_pulls": True}).status_code
+        == 200
+    )
+    created = place.create(place.on_all("scope-image-pull"))
+    registry = place.registry(created["token"], place.private)
+    assert registry.get(f"/v2/{place.private}/manifests/latest").status_code == 200
+    deadline = time.monotonic() + FOLDED_WITHIN_S
+    while not (events := place.hub.get(f"/v2/auditlogs/{place.organization}?action=repo.pull").json()["logs"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert events[0]["actor"] == f'{place.organization} - access token "ci"'
+    assert events[0]["data"]["access_token_id"] == created["id"]
+
+
+def test_rules_of_immutable_tags_are_set_by_a_scope_of_their_own(place: Place) -> None:
+    url = f"/v2/namespaces/{place.organization}/repositories/{place.private.name}"
+    rules = {"immutable_tags": True, "immutable_tags_rules": ["v.*"]}
+    editor = place.as_token(place.on_all("scope-repository-edit"))
+    setter = place.as_token(place.on_all("scope-repository-settings-admin"))
+    assert editor.patch(url, json=rules).status_code == 403
+    assert editor.patch(url, json={"description": "x", **rules}).status_code == 403
+    assert editor.patch(f"{url}/immutabletags", json=rules).status_code == 403
+    assert setter.patch(f"{url}/immutabletags", json=rules).status_code == 200
+    assert setter.patch(url, json={"description": "x"}).status_code == 403
+    assert place.hub.get(url).json()["immutable_tags_settings"] == {"enabled": True, "rules": ["v.*"]}
+
+
 def test_what_an_organization_pushes_is_its_own(place: Place) -> None:
     secret = place.create(place.on_all("scope-image-push"))["token"]
     push_image(place.registry(secret, place.private), place.private, "latest", text="pushed")
@@ -485,14 +515,18 @@ def test_former_paths_refuse_every_token(place: Place) -> None:
 # The registry
 
 
-def actions(place: Place, secret: str, name: RepositoryName, asked: str = "pull,push,delete") -> list[str]:
-    """What a token of the registry carries of what was asked for."""
-    parameters = {"service": "test", "scope": f"repository:{name}:{asked}"}
-    answer = place.home.anonymous.get("/token", params=parameters, auth=(place.organization, secret))
+def actions_of(home: Home, auth: tuple[str, str], name: RepositoryName) -> list[str]:
+    """What a token of the registry carries if all is asked for."""
+    parameters = {"service": "test", "scope": f"repository:{name}:pull,push,delete"}
+    answer = home.anonymous.get("/token", params=parameters, auth=auth)
     assert answer.status_code == 200, answer.text
     payload = answer.json()["token"].split(".")[1]
     access = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["access"]
     return access[0]["actions"] if access else []
+
+
+def actions(place: Place, secret: str, name: RepositoryName) -> list[str]:
+    return actions_of(place.home, (place.organization, secret), name)
 
 
 @pytest.mark.parametrize(

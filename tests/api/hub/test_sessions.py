@@ -179,7 +179,7 @@ def test_other_processes_hear_of_it(home: Home) -> None:
     token = logged_in(home, user)["token"]
 
     async def actor_of(services: Services) -> Any:
-        return await services.authenticator.hub_actor(token)
+        return await services.authenticator.hub_actor(token, address="127.0.0.1")
 
     async def catch_up(services: Services) -> None:
         await services.authenticator.catch_up()

@@ -140,9 +140,9 @@ async def exchange(
         is_extension=True,
     ),
 )
-async def refresh(data: JSONBody[Refresh], services: NamedDependency[Services]) -> LoginAnswer:
+async def refresh(data: JSONBody[Refresh], request: HubRequest, services: NamedDependency[Services]) -> LoginAnswer:
     """A new bearer token for the refresh token of a login, which works until it expires, or the login ends."""
-    credential = await services.logins.refresh(data.refresh_token)
+    credential = await services.logins.refresh(data.refresh_token, address=request.plain.address)
     token = services.authenticator.hub_token(credential, lifetime_s=services.settings.login_token_lifetime)
     return LoginAnswer(token, data.refresh_token)
 

@@ -111,7 +111,7 @@ async def find_caller(services: Services, request: http.Request) -> Actor | Home
         if token is None:
             return NotAuthenticated()
         try:
-            actor = await services.authenticator.hub_actor(token)
+            actor = await services.authenticator.hub_actor(token, address=request.address)
         except HomeportError as error:
             return error
     return from_where(actor, request)

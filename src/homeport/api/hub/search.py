@@ -335,7 +335,7 @@ async def _searcher(request: HubRequest, services: Services) -> Actor:
     token = bearer_token(header)
     if token is None:
         raise NotAuthenticated
-    return from_where(await services.authenticator.searcher(token), plain)
+    return from_where(await services.authenticator.searcher(token, address=plain.address), plain)
 
 
 _SORTS = {"pull_count": Order.PULLS, "updated_at": Order.UPDATED}

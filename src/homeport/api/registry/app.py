@@ -151,7 +151,7 @@ class Registry:
         found = bearer_token(header)
         if found is None:
             raise NotAuthenticated
-        actor = await self._services.authenticator.registry_actor(found)
+        actor = await self._services.authenticator.registry_actor(found, address=request.address)
         if request.method in ("GET", "HEAD"):
             return actor  # one object for a token, by which answers are remembered (`core/recent.py`)
         return msgspec.structs.replace(actor, address=request.address, user_agent=request.user_agent)

@@ -55,6 +55,6 @@ class PullLimits:
         if token is None:
             return ANONYMOUS
         try:
-            return await self._services.authenticator.registry_actor(token)
+            return await self._services.authenticator.registry_actor(token, address=request.address)
         except HomeportError:
             return ANONYMOUS

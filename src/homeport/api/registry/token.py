@@ -63,7 +63,7 @@ async def _post(services: Services, request: Request) -> Response:
         name, password = form.get("username", [""])[0], form.get("password", [""])[0]
         credential = await services.logins.log_in(name, password, _visit(request), takes_organizations=True)
     elif grant_type == "refresh_token":
-        credential = await services.logins.refresh(refresh_token)
+        credential = await services.logins.refresh(refresh_token, address=request.address)
     else:
         raise BodyInvalid("grant_type has to be password or refresh_token")
     issued, granted = await _issue(services, credential, form.get("scope", []))

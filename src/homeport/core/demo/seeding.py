@@ -191,7 +191,10 @@ async def _make_access_tokens(tx: Transaction, services: Services, actors: Actor
         if wanted.label in {token.label for token in page.tokens}:
             continue
         created = await access_tokens.create_token(
-            tx, actor=actor, label=wanted.label, scopes=[wanted.scope], plans=services.settings.plans
+            tx,
+            actor=actor,
+            wanted=access_tokens.Wanted(label=wanted.label, scopes=[wanted.scope]),
+            plans=services.settings.plans,
         )
         made.append(NewToken(wanted.user, wanted.label, wanted.scope, created.secret))
     return made

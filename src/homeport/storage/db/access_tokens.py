@@ -8,7 +8,7 @@ from homeport.storage.db.database import Transaction, utcnow
 from homeport.storage.db.records import AccessToken, AccessTokenCounts
 
 _COLUMNS = """id, uuid, account_id, label, scopes, is_active, created_at, expires_at, expires_at_text, last_used_at,
-    creator_ip, creator_ua, generated_by, description, created_by, grants"""
+    creator_ip, creator_ua, generated_by, description, created_by, grants, address_ranges, can_derive, parent_id"""
 
 
 async def insert(
@@ -25,14 +25,19 @@ async def insert(
     description: str = "",
     created_by: str = "",
     grants: str | None = None,
+    address_ranges: str = "[]",
+    can_derive: bool = False,
+    parent_id: int | None = None,
 ) -> AccessToken:
     token = await tx.one(
         AccessToken,
         f"""
         insert into access_tokens (uuid, account_id, label, secret_sha256, scopes, created_at, expires_at,
-            expires_at_text, creator_ip, creator_ua, description, created_by, grants)
+            expires_at_text, creator_ip, creator_ua, description, created_by, grants, address_ranges, can_derive,
+            parent_id)
         values (:uuid, :account_id, :label, :secret_sha256, :scopes, :now, :expires_at,
-            :expires_at_text, :creator_ip, :creator_ua, :description, :created_by, :grants)
+            :expires_at_text, :creator_ip, :creator_ua, :description, :created_by, :grants, :address_ranges,
+            :can_derive, :parent_id)
         returning {_COLUMNS}
         """,
         uuid=str(uuid4()),
@@ -48,6 +53,9 @@ async def insert(
         description=description,
         created_by=created_by,
         grants=grants,
+        address_ranges=address_ranges,
+        can_derive=can_derive,
+        parent_id=parent_id,
     )
     assert token is not None
     return token
@@ -62,11 +70,44 @@ async def get(tx: Transaction, *, account_id: int, uuid: str) -> AccessToken | N
     )
 
 
-async def get_by_secret(tx: Transaction, secret_sha256: str) -> AccessToken | None:
-    return await tx.one(
+# A token and those above it: what it was derived from, and so on.
+_LINEAGE = """
+    with recursive lineage as (
+        select access_tokens.*, 0 as depth from access_tokens where {condition}
+        union all
+        select parents.*, lineage.depth + 1 as depth
+        from lineage join access_tokens as parents on parents.id = lineage.parent_id
+    )
+    select {columns} from lineage order by depth
+    """
+
+
+async def list_lineage(tx: Transaction, *, account_id: int, uuid: str) -> list[AccessToken]:
+    """A token, and behind it what it was derived from; empty if there is no such token."""
+    condition = "uuid = :uuid and account_id = :account_id"
+    sql = _LINEAGE.format(condition=condition, columns=_COLUMNS)
+    return await tx.many(AccessToken, sql, account_id=account_id, uuid=uuid)
+
+
+async def list_lineage_by_secret(tx: Transaction, secret_sha256: str) -> list[AccessToken]:
+    """As `list_lineage`, by the secret."""
+    sql = _LINEAGE.format(condition="secret_sha256 = :secret_sha256", columns=_COLUMNS)
+    return await tx.many(AccessToken, sql, secret_sha256=secret_sha256)
+
+
+async def list_derived(tx: Transaction, token_id: int) -> list[AccessToken]:
+    """All that has been derived from a token, and from that, the oldest first."""
+    return await tx.many(
         AccessToken,
-        f"select {_COLUMNS} from access_tokens where secret_sha256 = :secret_sha256",
-        secret_sha256=secret_sha256,
+        f"""
+        with recursive derived as (
+            select access_tokens.* from access_tokens where parent_id = :id
+            union all
+            select children.* from derived join access_tokens as children on children.parent_id = derived.id
+        )
+        select {_COLUMNS} from derived order by id
+        """,
+        id=token_id,
     )
 
 

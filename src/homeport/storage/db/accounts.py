@@ -1,8 +1,10 @@
 """Statements on accounts, revocations and signing keys. They hold no rules."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import uuid4
+
+import msgspec
 
 from homeport.storage.db.database import Transaction, utcnow
 from homeport.storage.db.records import (
@@ -290,3 +292,16 @@ async def list_signing_keys(tx: Transaction) -> list[SigningKey]:
     return await tx.many(
         SigningKey, "select kid, private_key from signing_keys order by created_at desc, kid limit 100"
     )
+
+
+class _Named(msgspec.Struct, frozen=True):
+    id: int
+    name: str
+
+
+async def list_ids(tx: Transaction, names: Collection[str]) -> dict[str, int]:
+    """Ids of active accounts, by name."""
+    found = await tx.many(
+        _Named, "select id, name from accounts where name in (:names...text) and is_active", names=sorted(names)
+    )
+    return {row.name: row.id for row in found}

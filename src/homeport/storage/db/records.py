@@ -67,7 +67,8 @@ class AccessToken(msgspec.Struct, frozen=True):
     """An access token of a user, or of an organization.
 
     `scopes` is the JSON list as it was sent, of which an organization's has none; `grants` is JSON (`core/grants.py`).
-    `created_by` is the name of who made it, where that is not the account itself.
+    `created_by` is the name of who made it, where that is not the account itself. `address_ranges` is a JSON list of
+    networks. What is derived from another token has that one as `parent_id`.
     """
 
     id: int
@@ -86,6 +87,9 @@ class AccessToken(msgspec.Struct, frozen=True):
     description: str
     created_by: str
     grants: str | None
+    address_ranges: str
+    can_derive: bool
+    parent_id: int | None
 
 
 class AccessTokenCounts(msgspec.Struct, frozen=True):

@@ -229,6 +229,22 @@ async def get_details(tx: Transaction, repository_id: int, *, actor_id: int | No
     )
 
 
+COLLABORATED = "select repository_id from repository_collaborators where account_id = :account_id"
+
+# What a team has been given counts for members of the organization that the repository belongs to.
+THROUGH_TEAMS = """select repository_teams.repository_id from team_members
+    join repository_teams on repository_teams.team_id = team_members.team_id
+    join repositories as given on given.id = repository_teams.repository_id
+    join organization_members on organization_members.organization_id = given.namespace_id
+        and organization_members.account_id = team_members.account_id
+    where team_members.account_id = :account_id"""
+
+# Those that an account has been given anything on: by a role in their namespace, by itself, or by a team.
+_HELD = f"""accounts.is_active and repositories.id in (
+    select id from repositories where namespace_id in (:namespace_ids...bigint)
+    union {COLLABORATED} union {THROUGH_TEAMS}
+)"""
+
 # A repository with all that has been granted to an actor on it, and what bars them.
 _GRANTED = """
     select repositories.id, repositories.namespace_id, accounts.name as namespace, repositories.name,
@@ -285,6 +301,50 @@ async def list_by_names(
         actor_id=actor_id,
     )
     return [repository for repository in found if RepositoryName(repository.namespace, repository.name) in names]
+
+
+async def count_held(
+    tx: Transaction, *, account_id: int, namespace_ids: Sequence[int], reaches: Sequence[Reach]
+) -> int:
+    """How many repositories an account has been given anything on, those of some namespaces among them, that are
+    within some reaches.
+    """
+    found = await tx.value(
+        int,
+        f"""
+        select count(*) from accounts join repositories on repositories.namespace_id = accounts.id
+        where {_HELD} and {reached(reaches)}
+        """,
+        account_id=account_id,
+        namespace_ids=list(namespace_ids),
+        **reach_parameters(reaches),
+    )
+    return found or 0
+
+
+async def list_held(
+    tx: Transaction,
+    *,
+    account_id: int,
+    namespace_ids: Sequence[int],
+    reaches: Sequence[Reach],
+    offset: int,
+    limit: int,
+) -> list[Repository]:
+    """The oldest first, as `count_held` counts them and `get` gives them."""
+    return await tx.many(
+        Repository,
+        f"""
+        {_GRANTED}
+        where {_HELD} and {reached(reaches)} order by repositories.id limit :limit offset :offset
+        """,
+        account_id=account_id,
+        actor_id=account_id,
+        namespace_ids=list(namespace_ids),
+        offset=offset,
+        limit=limit,
+        **reach_parameters(reaches),
+    )
 
 
 async def insert(

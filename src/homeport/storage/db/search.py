@@ -12,7 +12,14 @@ import msgspec
 from homeport.search_tokens import Token, Wanted, tokens_of
 from homeport.storage.db.database import Transaction
 from homeport.storage.db.records import Badge, FoundRepository, OrganizationRole, RepositoryPlatform
-from homeport.storage.db.repositories import Reach, Sight, reach_parameters, reached
+from homeport.storage.db.repositories import (
+    COLLABORATED,
+    THROUGH_TEAMS,
+    Reach,
+    Sight,
+    reach_parameters,
+    reached,
+)
 
 NAMESPACES_LIMIT = 1000
 POPULAR_LIMIT = 1000
@@ -111,23 +118,12 @@ async def list_popular_ids(tx: Transaction, wanted: Wanted) -> list[int]:
     return [row.id for row in found]
 
 
-_COLLABORATED = "select repository_id from repository_collaborators where account_id = :account_id"
-
-# What a team has been given counts for members of the organization that the repository belongs to.
-_THROUGH_TEAMS = """select repository_teams.repository_id from team_members
-    join repository_teams on repository_teams.team_id = team_members.team_id
-    join repositories as given on given.id = repository_teams.repository_id
-    join organization_members on organization_members.organization_id = given.namespace_id
-        and organization_members.account_id = team_members.account_id
-    where team_members.account_id = :account_id"""
-
-
 async def list_opened_ids(tx: Transaction, wanted: Wanted, *, account_id: int | None, limit: int) -> list[int]:
     """Repositories with these tokens that have been opened to an account: to it alone, or to a team of it."""
     found = await tx.many(
         _Id,
         f"""
-        select opened.repository_id as id from ({_COLLABORATED} union {_THROUGH_TEAMS}) as opened
+        select opened.repository_id as id from ({COLLABORATED} union {THROUGH_TEAMS}) as opened
         join repository_search on repository_search.repository_id = opened.repository_id
         where {_holds(wanted)} limit :limit
         """,
@@ -202,7 +198,7 @@ async def list_namespace_ids_of_member(
 _VISIBLE = {
     Sight.PUBLIC: "not repositories.is_private",
     Sight.OPENED: f"""(not repositories.is_private or repositories.namespace_id in (:namespace_ids...bigint)
-        or repositories.id in ({_COLLABORATED}) or repositories.id in ({_THROUGH_TEAMS}))""",
+        or repositories.id in ({COLLABORATED}) or repositories.id in ({THROUGH_TEAMS}))""",
     Sight.ALL: "true",
 }
 
