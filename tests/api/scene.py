@@ -96,6 +96,7 @@ class Place:
             "subject": digest_of(manifest),
             "manifest": self.manifest,
             "owner": self.owner.name,
+            "account_id": value(home, str, "select uuid from accounts where name = :name", name=self.organization),
             "user": self.owner.name,
             "link_id": "no-such-link",
             "owner_token": home.access_token(self.owner)[1],

@@ -386,6 +386,10 @@ HUB = [
     Row("GET", "/v2/user/orgs", SIGNED),
     Row("GET", "/v2/orgs", SIGNED),
     Row("GET", "/v2/users/{user}/orgs", SIGNED),
+    Row("GET", "/v2/users/{user}/repositories", ANYBODY),
+    Row("GET", "/v2/users/{user}/repositories/starred", ANYBODY),
+    Row("GET", "/v2/users/{user}/registry-settings", MANAGE),
+    Row("GET", "/api/billing/v4/accounts/{account_id}/hub-plan", MANAGE),
     Row("POST", "/v2/users/signup", OPEN, 403, body={"username": "{new}", "email": "{new}@example.com"}),
     Row("POST", "/v2/users/password-reset", OPEN, 202, body={"identifier": "{new}"}),
     Row("GET", "/v2/user/email", OWN),
@@ -478,6 +482,7 @@ HUB = [
             Row("PATCH", f"{path}/{{repository}}/categories", ADMINISTER, body=[{"slug": "security"}]),
             Row("POST", f"{path}/{{repository}}/stars", STAR),
             Row("DELETE", f"{path}/{{repository}}/stars", STAR, 204),
+            Row("GET", f"{path}/{{repository}}/comments", SEE),
             Row("GET", f"{path}/{{repository}}/collaborators", ADMINISTER),
             Row("POST", f"{path}/{{repository}}/collaborators", ADMINISTER, body={"user": "{owner}"}),
             Row(
@@ -742,7 +747,7 @@ def test_who_gets_what(scene: Scene, row: Row) -> None:
     assert {who for who in SCOPES if TOKEN_REFUSED in answers[who].text} == refused
 
 
-ORGANIZATIONS = ("name", "org_name", "account", "namespace")
+ORGANIZATIONS = ("name", "org_name", "account", "account_id", "namespace")
 
 
 def names_organization(row: Row) -> bool:

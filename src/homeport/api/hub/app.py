@@ -27,6 +27,7 @@ from homeport.api.hub import (
     members,
     org_settings,
     password_changes,
+    plans,
     profiles,
     rate_limits,
     removed,
@@ -39,6 +40,7 @@ from homeport.api.hub import (
     tag_deletions,
     tag_history,
     tags,
+    user_repositories,
     webhooks,
 )
 from homeport.api.hub.documents import BESIDE
@@ -72,6 +74,8 @@ IDENTIFIED: Sequence[ControllerRouterHandler] = [
     second_factor.router,
     *tags.handlers,
     *repositories.handlers,
+    *user_repositories.handlers,
+    *plans.handlers,
     *removed.handlers,
     repository_groups.router,
     collaborators.router,

@@ -27,7 +27,7 @@ _SECURITY: Mapping[Bearer, list[dict[str, list[str]]]] = {
 
 # Paths by which older clients know what has a newer one. A GET with a body is a former way, too.
 _FORMER = ("/v2/repositories", "/v2/api_tokens", "/api/search/v3")
-_DESCRIBED = ("/v2/", "/v1/search", "/v1/_ping", "/api/search/")
+_DESCRIBED = ("/v2/", "/v1/search", "/v1/_ping", "/api/search/", "/api/billing/")
 
 _INTRODUCTION = """\
 What a client of Docker Hub knows, on a host of your own.
@@ -69,6 +69,7 @@ _ERRORS = {
 
 _PARAMETERS = {
     "account": "Name of an organization or a user.",
+    "account_id": "The UUID of an organization or a user, with or without dashes.",
     "delivery_id": "The UUID that the list shows.",
     "domain": "Name of a domain.",
     "group_id": "The number that the list of groups shows.",
