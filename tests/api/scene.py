@@ -32,6 +32,7 @@ WHO = ("anonymous", *OUTSIDERS, *ROLES, *TEAMS, "owner", "site administrator", *
 _TABLES = {
     "accounts": "badge || full_name || company || coalesce(email, '') || credentials_version",
     "confirmations": "email",
+    "device_logins": "status",
     "ended_sessions": "''",
     "access_tokens": "label || scopes",
     "invites": "status || role",

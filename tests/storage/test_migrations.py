@@ -55,6 +55,8 @@ UNDO_IMMUTABLE_TAGS = [
     f"alter table repositories drop column {column}" for column in ("has_immutable_tags", "immutable_tag_rules")
 ]
 
+UNDO_DEVICE_LOGINS = ["drop table device_logins", "drop index access_tokens_generated"]
+
 FILLED = {
     "repository_search": "repository_id, tokens",
     "repositories": "id, storage_bytes, media_types, content_types, categories, is_active, star_count, modified_at, "
@@ -80,7 +82,7 @@ def test_what_was_pushed_before_is_counted_as_what_is_pushed_now(empty_settings:
             async with services.db.write() as tx:
                 undo_search = _undo_search(is_sqlite=empty_settings.is_sqlite)
                 before = [*UNDO_WEBHOOKS, *UNDO_ACCOUNTS, *UNDO_REPOSITORIES]
-                for statement in [*UNDO_IMMUTABLE_TAGS, *undo_search, *before]:
+                for statement in [*UNDO_DEVICE_LOGINS, *UNDO_IMMUTABLE_TAGS, *undo_search, *before]:
                     await tx.run(statement)
                 await tx.run("update alembic_version set version_num = :version", version="0003")
         assert not await is_current(empty_settings)

@@ -31,6 +31,11 @@ TIME_LENGTH_LIMIT = 64
 TOKENS_LIMIT = 1000
 """Tokens of one account; disabled and expired ones count."""
 
+BY_HAND = "manual"
+BY_PROGRAM = "auto"
+GENERATED_LIMIT = 5
+GENERATED_LABEL = "docker login"
+
 
 class Created(msgspec.Struct, frozen=True):
     """A new token with its secret, which nobody can read again."""
@@ -63,7 +68,14 @@ def is_usable(token: AccessToken) -> bool:
 
 
 async def create_token(
-    tx: Transaction, *, actor: Actor, label: str, scopes: list[str], expires_at: str | None = None, plans: Plans
+    tx: Transaction,
+    *,
+    actor: Actor,
+    label: str,
+    scopes: list[str],
+    expires_at: str | None = None,
+    generated_by: str = BY_HAND,
+    plans: Plans,
 ) -> Created:
     """Make a token for the actor's own account.
 
@@ -98,10 +110,27 @@ async def create_token(
         expires_at_text=expires_at,
         creator_ip=actor.address,
         creator_ua=actor.user_agent[:USER_AGENT_LENGTH_LIMIT],
+        generated_by=generated_by,
     )
     expiry = {"expires_at": expires_at} if expires_at else {}
     await _record(tx, actor, AuditAction.USER_ACCESS_TOKEN_CREATE, token, scopes=" ".join(scopes), **expiry)
     return Created(token, secret)
+
+
+async def generate_token(tx: Transaction, *, actor: Actor, plans: Plans) -> Created:
+    """Make the token that a program keeps in place of a login. An account has at most `GENERATED_LIMIT` of them: the
+    oldest ones end.
+
+    Raises:
+        PlanLimitReached, NotAuthenticated, TokenNotAllowed, FieldInvalid: as `create_token`.
+    """
+    account_id = own_account(actor)
+    await tx.lock("account", account_id)
+    present = await rows.list_generated(tx, account_id=account_id, generated_by=BY_PROGRAM)
+    for token in present[GENERATED_LIMIT - 1 :]:
+        await delete_token(tx, actor=actor, uuid=token.uuid)
+    label = f"{GENERATED_LABEL} {utcnow():%Y-%m-%d %H:%M}"
+    return await create_token(tx, actor=actor, label=label, scopes=[Scope.ADMIN], generated_by=BY_PROGRAM, plans=plans)
 
 
 async def list_tokens(tx: Transaction, *, actor: Actor, offset: int, limit: int) -> Page:

@@ -38,6 +38,7 @@ HUB_AUDIENCE = "https://hub.docker.com"
 REGISTRY_AUDIENCE = "registry"
 REFRESH_AUDIENCE = "refresh"
 SECOND_FACTOR_AUDIENCE = "second-factor"
+IDENTITY_AUDIENCE = "identity"
 ISSUER = "homeport"
 
 SEARCH_ACCESS = {"type": "registry", "name": "catalog", "actions": ["search"]}
@@ -155,6 +156,18 @@ class Authenticator:
             binding=credential.binding,
             jti=str(uuid4()),
             sub=credential.account.name,
+        )
+
+    def identity_token(self, credential: Credential, *, client_id: str) -> str:
+        """Who has signed in (OpenID Connect); it opens nothing."""
+        return self._sign(
+            IDENTITY_AUDIENCE,
+            self._settings.login_token_lifetime,
+            binding=None,
+            azp=client_id,
+            sub=credential.account.uuid,
+            preferred_username=credential.account.name,
+            email=credential.account.email or "",
         )
 
     def second_factor_token(self, credential: Credential) -> str:

@@ -17,6 +17,7 @@ from homeport.api.hub import (
     authentication,
     badges,
     collaborators,
+    device_logins,
     documents,
     domains,
     email_changes,
@@ -58,6 +59,7 @@ _SECURITY_HEADERS = [(b"x-frame-options", b"deny"), (b"x-content-type-options", 
 
 OPEN: Sequence[ControllerRouterHandler] = [
     *authentication.open_handlers,
+    *device_logins.handlers,
     *password_changes.open_handlers,
     *sign_ups.open_handlers,
     *documents.handlers,

@@ -22,14 +22,15 @@ async def insert(
     expires_at_text: str | None,
     creator_ip: str,
     creator_ua: str,
+    generated_by: str = "manual",
 ) -> AccessToken:
     token = await tx.one(
         AccessToken,
         f"""
         insert into access_tokens (uuid, account_id, label, secret_sha256, scopes, created_at, expires_at,
-            expires_at_text, creator_ip, creator_ua)
+            expires_at_text, creator_ip, creator_ua, generated_by)
         values (:uuid, :account_id, :label, :secret_sha256, :scopes, :now, :expires_at,
-            :expires_at_text, :creator_ip, :creator_ua)
+            :expires_at_text, :creator_ip, :creator_ua, :generated_by)
         returning {_COLUMNS}
         """,
         uuid=str(uuid4()),
@@ -42,6 +43,7 @@ async def insert(
         expires_at_text=expires_at_text,
         creator_ip=creator_ip,
         creator_ua=creator_ua,
+        generated_by=generated_by,
     )
     assert token is not None
     return token
@@ -75,6 +77,19 @@ async def list_page(tx: Transaction, *, account_id: int, offset: int, limit: int
         account_id=account_id,
         offset=offset,
         limit=limit,
+    )
+
+
+async def list_generated(tx: Transaction, *, account_id: int, generated_by: str) -> list[AccessToken]:
+    """Tokens of an account that were not made by hand, the newest first; the caller bounds their number."""
+    return await tx.many(
+        AccessToken,
+        f"""
+        select {_COLUMNS} from access_tokens where account_id = :account_id and generated_by = :generated_by
+        order by id desc
+        """,
+        account_id=account_id,
+        generated_by=generated_by,
     )
 
 
