@@ -20,7 +20,8 @@ from cryptography.x509.oid import NameOID
 HUB = "hub.docker.com"
 REGISTRY = "registry-1.docker.io"
 TOKENS = "auth.docker.io"
-NAMES = (HUB, REGISTRY, TOKENS)
+LOGIN = "login.docker.com"
+NAMES = (HUB, REGISTRY, TOKENS, LOGIN)
 
 
 class Front:

@@ -3,10 +3,15 @@
 They know one server, and come to ours by a proxy (`front.py`). What they return is compared with what was pushed.
 """
 
+import base64
 import contextlib
 import json
 import os
+import pty
+import re
+import select
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +21,7 @@ import httpx
 import pytest
 
 from tests.e2e.desk import Server, serving
-from tests.e2e.front import HUB, REGISTRY, TOKENS, Front, running_front
+from tests.e2e.front import HUB, LOGIN, REGISTRY, TOKENS, Front, running_front
 from tests.e2e.working_day import hub_client, registry_client
 from tests.home import ADMIN_PASSWORD, digest_of, push_image, unique
 
@@ -255,6 +260,79 @@ def test_the_node_client_makes_and_deletes_what_belongs_to_a_repository(
     assert hub.get(f"{path}/webhooks").json()["count"] == 0
     client.ask("deleteRepository", ["admin", "new"])
     assert hub.get(path).status_code == 404
+
+
+# docker, by its login in the browser
+
+
+def docker_version() -> tuple[int, int]:
+    told = subprocess.run(["docker", "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"(\d+)\.(\d+)", told)
+    assert found is not None, told
+    return int(found[1]), int(found[2])
+
+
+@pytest.mark.skipif(docker_version() < (27, 2), reason="docker signs in by the browser from 27.2 on")
+def test_docker_logs_in_by_the_browser_and_out(tmp_path: Path, server: Server, hub: httpx.Client, front: Front) -> None:
+    # It opens a browser if there is one: `BROWSER` names a program that does nothing.
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "DOCKER_CONFIG": str(tmp_path / "docker"),
+        "DOCKER_HOST": f"unix://{tmp_path}/no-engine",
+        "BROWSER": "true",
+        **front.environment,
+    }
+    with at_terminal(["docker", "login"], environment) as terminal:
+        [code] = re.findall(r"[B-Z]{4}-[B-Z]{4}", terminal.read_until("Waiting for authentication"))
+        form = {"user_code": code, "username": "admin", "password": ADMIN_PASSWORD, "code": ""}
+        assert httpx.post(f"{server.url}/activate/allow", data=form).status_code == 200
+        terminal.read_until("Login Succeeded")
+    assert front.asked == {f"{name}:443" for name in (LOGIN, HUB, REGISTRY)}
+    auths = json.loads((tmp_path / "docker/config.json").read_text())["auths"]
+    kept = {name: base64.b64decode(entry["auth"]).decode() for name, entry in auths.items()}
+    name, _, secret = kept["https://index.docker.io/v1/"].partition(":")
+    assert (name, secret[:9]) == ("admin", "dckr_pat_")
+    tokens = hub.get("/v2/access-tokens").json()["results"]
+    assert [token["generated_by"] for token in tokens] == ["auto"]
+    bearer = {"authorization": f"Bearer {kept['https://index.docker.io/v1/access-token'].partition(':')[2]}"}
+    assert httpx.get(f"{server.url}/v2/user", headers=bearer).json()["username"] == "admin"
+    done = subprocess.run(
+        ["docker", "logout"], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert httpx.get(f"{server.url}/v2/user", headers=bearer).status_code == 401
+    hub.delete(f"/v2/access-tokens/{tokens[0]['uuid']}").raise_for_status()
+
+
+class Terminal:
+    """What somebody sees who sits before a program."""
+
+    def __init__(self, end: int) -> None:
+        self._end = end
+        self._seen = ""
+
+    def read_until(self, words: str, *, within_s: float = 30) -> str:
+        """All that was shown, when these words are among it."""
+        deadline = time.monotonic() + within_s
+        while words not in self._seen:
+            assert time.monotonic() < deadline, self._seen
+            if select.select([self._end], [], [], 0.2)[0]:
+                self._seen += os.read(self._end, 4096).decode(errors="replace")
+        return self._seen
+
+
+@contextlib.contextmanager
+def at_terminal(command: list[str], environment: dict[str, str]) -> Iterator[Terminal]:
+    """A program that has a terminal, and nothing typed in it."""
+    ours, theirs = pty.openpty()
+    try:
+        with subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+            yield Terminal(ours)
+            process.terminate()
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_whoever_goes_by_the_front_reaches_nothing_else(front: Front) -> None:

@@ -22,7 +22,7 @@ from homeport.core import access_tokens, accounts
 from homeport.core.access import ANONYMOUS, NO_CEILING, Action, Actor, Grant
 from homeport.core.activity import ActivityLog
 from homeport.core.pulls import PullLog
-from homeport.core.signing import Signer
+from homeport.core.signing import ALGORITHM, HUB_ALGORITHM, Signer
 from homeport.errors import NotAuthenticated
 from homeport.names import RepositoryName
 from homeport.settings import Settings
@@ -137,6 +137,7 @@ class Authenticator:
             HUB_AUDIENCE,
             lifetime_s,
             binding=credential.binding,
+            algorithm=HUB_ALGORITHM,
             jti=session_id,
             sub=account.uuid,
             scope=" ".join(access_tokens.scopes_of(token)) if token else "",
@@ -164,6 +165,7 @@ class Authenticator:
             IDENTITY_AUDIENCE,
             self._settings.login_token_lifetime,
             binding=None,
+            algorithm=HUB_ALGORITHM,
             azp=client_id,
             sub=credential.account.uuid,
             preferred_username=credential.account.name,
@@ -194,7 +196,7 @@ class Authenticator:
         )
         return IssuedToken(token, issued_at, lifetime_s)
 
-    def _sign(self, audience: str, lifetime_s: int, *, binding: Any, **claims: Any) -> str:
+    def _sign(self, audience: str, lifetime_s: int, *, binding: Any, algorithm: str = ALGORITHM, **claims: Any) -> str:
         now = int(time.time())
         return self._signer.sign(
             {
@@ -205,7 +207,8 @@ class Authenticator:
                 "exp": now + lifetime_s,
                 **claims,
                 _OURS: binding,
-            }
+            },
+            algorithm=algorithm,
         )
 
     # Verifying bearer tokens

@@ -1,5 +1,7 @@
 """Logins of programs that a person approves on a page (RFC 8628), from both sides."""
 
+import base64
+import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -136,6 +138,15 @@ def test_tokens_are_those_of_a_login(home: Home) -> None:
     assert other.status_code == 200
     form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"], "client_id": "docker"}
     assert home.anonymous.post("/token", data=form).status_code == 200
+
+
+def test_tokens_name_an_algorithm_that_dockers_command_line_client_takes(home: Home) -> None:
+    program = Program(home)
+    program.let_in(home.user())
+    tokens = program.tokens()
+    for token in (tokens["access_token"], tokens["id_token"]):
+        header = token.partition(".")[0]
+        assert json.loads(base64.urlsafe_b64decode(header + "=="))["alg"] in {"HS256", "RS256"}
 
 
 def test_what_says_who_has_signed_in_opens_nothing(home: Home) -> None:
