@@ -199,7 +199,6 @@ LISTS: dict[str, Make | None] = {
         )
     },
 }
-PAGES_LIMIT = 1000
 WITHOUT_LINKS = {"/v2/auditlogs/{account}"}
 
 
@@ -229,11 +228,12 @@ def test_the_links_of_a_list_are_followed_as_they_are_to_its_end_and_back(home: 
     separator = "&" if "?" in filled else "?"
     whole = client.get(f"{filled}{separator}page_size=100").json()["results"]
     assert len(whole) >= 4 or make is None
-    pages = list(pages_from(client, f"{filled}{separator}page_size=2&z=kept"))
+    pages = list(itertools.islice(pages_from(client, f"{filled}{separator}page_size=2&z=kept"), 50))
     found = [entry for page in pages for entry in page["results"]]
-    # The outbox is that of the whole site: it goes on behind its first hundred, by ids and not by numbers of pages.
-    assert found[: len(whole)] == whole
+    # The outbox is that of the whole site: it may go on behind its first hundred, by ids and not by numbers of pages.
+    assert found == whole
     if path != "/v2/mails":
+        assert not pages[-1]["next"]
         assert all("z=kept" in (page["next"] or "z=kept") for page in pages)
         assert {page["count"] for page in pages} == {len(whole)}
         for before, page in itertools.pairwise(pages):
@@ -243,12 +243,9 @@ def test_the_links_of_a_list_are_followed_as_they_are_to_its_end_and_back(home: 
 def pages_from(client: httpx.Client, url: str) -> Iterator[dict[str, Any]]:
     """The pages from a URL on, each by the link in the one before it, untouched."""
     link: str | None = url
-    number = 0
     while link:
         answer = client.get(link)
         assert answer.status_code == 200, answer.text
         page = answer.json()
         yield page
-        number += 1
         link = page["next"]
-        assert number < PAGES_LIMIT, "the links go on and on"

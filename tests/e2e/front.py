@@ -58,7 +58,11 @@ class Front:
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """`CONNECT host:port`, after which bytes go either way."""
-        head = await reader.readuntil(b"\r\n\r\n")
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError:
+            writer.close()
+            return
         method, target = head.split(b" ", 2)[:2]
         self.asked.add(target.decode())
         if method != b"CONNECT" or target.decode() not in {f"{name}:443" for name in NAMES}:

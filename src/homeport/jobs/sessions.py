@@ -11,7 +11,7 @@ from homeport.storage.db import sessions as rows
 KEPT_FOR = timedelta(days=400)
 """Longer than tokens are let live by most settings, for a setting may have been longer when a token was made."""
 
-DEVICE_LOGINS_KEPT_FOR = timedelta(days=1)
+DEVICE_LOGINS_KEPT_FOR = timedelta(hours=1)
 """So long a program is told that its code has expired, or was used."""
 
 
