@@ -31,7 +31,7 @@ format: $(VENV)/dev.stamp ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-e2e: $(VENV)/dev.stamp ## A working day with docker, podman, buildah and skopeo (installs them where it may)
+e2e: $(VENV)/dev.stamp ## A working day with docker, podman, skopeo and clients of the Hub API (installs them where it may)
 	@tests/e2e/run $(ARGS)
 
 browser: $(VENV)/dev.stamp ## The pages for people in Chromium (installs it where it may)

@@ -3,12 +3,12 @@
 HomeportError
 ├── Invalid       AccountNameInvalid · RepositoryNameInvalid · TagNameInvalid · DigestInvalid · DigestMismatch
 │                 SizeMismatch · RangeInvalid · ManifestInvalid · ManifestUnsupported · BodyInvalid · ValueUnstorable
-│                 FieldInvalid · PageInvalid
+│                 FieldInvalid · PageInvalid · GrantUnsupported
 ├── Unknown       AccountUnknown · OrganizationUnknown · NamespaceUnknown · RepositoryUnknown · ManifestUnknown
 │                 TagUnknown · BlobUnknown · ManifestBlobUnknown · UploadUnknown · AccessTokenUnknown · TeamUnknown
 │                 PageUnknown · DomainUnknown · InviteUnknown · MailUnknown · MemberUnknown · ScimTokenUnknown
 │                 ScimUserUnknown · ScimGroupUnknown · ConfirmationUnknown · WebhookUnknown · DeliveryUnknown
-│                 MoveUnknown
+│                 MoveUnknown · DeviceCodeUnknown
 ├── Conflict      AccountExists · TeamExists · UploadBusy · LastOwner · DomainVerifiedElsewhere · SecondFactorOn
 │                 SecondFactorOff · InviteClosed · TooManyInvites · TeamProtected · ScimTokenExists
 │                 ScimUserExists · ScimGroupExists · InvitedInstead · UserNameImmutable · RepositoryExists
@@ -16,9 +16,9 @@ HomeportError
 ├── Denied        NotAuthenticated · CredentialsInvalid · OrganizationLogin · ActionDenied · ActionBeyondToken
 │                 TokenNotAllowed · TokenTooWide · ImageRestricted · PlanLacksFeature · PlanLimitReached
 │                 SecondFactorRequired · PasswordRefused · InviteOfAnother · AccountShut · AccountChangeRefused
-│                 SignUpClosed · TagImmutable · ContentImmutable
+│                 SignUpClosed · TagImmutable · ContentImmutable · DeviceLoginRefused
 ├── TooLarge      ManifestTooLarge · BlobTooLarge · BodyTooLarge
-├── TooMany       TooManyAttempts · TooManyPulls · InviteJustSent · TooManyMailRequests
+├── TooMany       TooManyAttempts · TooManyPulls · InviteJustSent · TooManyMailRequests · TooManyDeviceCodes
 └── Unavailable   DatabaseUnavailable · StoreUnavailable · StoreFull
 """
 
@@ -110,6 +110,11 @@ class PageInvalid(Invalid):
     """A page number or size that is not a positive whole number."""
 
 
+class GrantUnsupported(Invalid):
+    def __init__(self, grant_types: Sequence[str]) -> None:
+        super().__init__(f"grant_type has to be one of: {', '.join(grant_types)}")
+
+
 class Unknown(HomeportError):
     """Not there, or the caller may not know that it is."""
 
@@ -197,6 +202,13 @@ class ConfirmationUnknown(Unknown):
 
     def __init__(self) -> None:
         super().__init__("link not found")
+
+
+class DeviceCodeUnknown(Unknown):
+    """No program waits for this code; it may be mistyped, used, or too old."""
+
+    def __init__(self) -> None:
+        super().__init__("code not found: no program waits for it")
 
 
 class MailUnknown(Unknown):
@@ -423,6 +435,14 @@ class PasswordRefused(NotAuthenticated):
         super().__init__(f"{why}: log in with a personal access token")
 
 
+class DeviceLoginRefused(Denied):
+    """A program is not let in (now); `code` is what RFC 6749 §5.2 and RFC 8628 §3.5 call it."""
+
+    def __init__(self, code: str, why: str) -> None:
+        super().__init__(why)
+        self.code = code
+
+
 class ActionDenied(Denied):
     """The caller may see it, but not do this."""
 
@@ -561,6 +581,11 @@ class TooManyPulls(TooMany):
 class InviteJustSent(TooMany):
     def __init__(self, retry_after_s: int) -> None:
         super().__init__("the invitee has just been sent a mail", retry_after_s)
+
+
+class TooManyDeviceCodes(TooMany):
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__("too many codes were tried from here", retry_after_s)
 
 
 class TooManyMailRequests(TooMany):

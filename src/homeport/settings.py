@@ -164,6 +164,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     refresh_token_lifetime: Annotated[
         Positive, Meta(description="Seconds that a refresh token (`offline_token=true`) lives.")
     ] = 90 * 24 * 3600
+    device_login_lifetime: Annotated[
+        Annotated[int, Meta(ge=60)],
+        Meta(description="Seconds that the codes of a program work whose login somebody approves at `/activate`."),
+    ] = 900
     login_attempts_per_account: Annotated[
         Positive,
         Meta(description="Failed passwords, and failed codes, for one account within `login_attempts_window`."),

@@ -43,6 +43,7 @@ WHO = (
 _TABLES = {
     "accounts": "badge || full_name || company || coalesce(email, '') || credentials_version",
     "confirmations": "email",
+    "device_logins": "status",
     "ended_sessions": "''",
     "access_tokens": "label || scopes || description || coalesce(grants, '') || is_active",
     "invites": "status || role",
@@ -107,6 +108,7 @@ class Place:
             "subject": digest_of(manifest),
             "manifest": self.manifest,
             "owner": self.owner.name,
+            "account_id": value(home, str, "select uuid from accounts where name = :name", name=self.organization),
             "user": self.owner.name,
             "link_id": "no-such-link",
             "owner_token": home.access_token(self.owner)[1],

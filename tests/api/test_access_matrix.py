@@ -407,6 +407,8 @@ IMAGES = {"restricted_images": {"enabled": False, "allow_official_images": True,
 FACTOR = {"password": PASSWORD, "code": "000000"}
 FORM = "application/x-www-form-urlencoded"
 
+DEVICE_CODE_GRANT = "grant_type=urn:ietf:params:oauth:grant-type:device_code&client_id=cli&device_code={new}"
+
 HUB = [
     # Who logs in says who they are in the body.
     Row("POST", "/v2/auth/token", OPEN, body={"identifier": "{owner}", "secret": "{owner_token}"}),
@@ -414,6 +416,10 @@ HUB = [
     Row("GET", "/v2/users/login", OPEN, body={"username": "{owner}", "password": "{owner_token}"}),
     Row("POST", "/v2/users/2fa-login", OPEN, 401, body={"login_2fa_token": "none", "code": "000000"}),
     Row("POST", "/v2/auth/refresh", OPEN, 401, body={"refresh_token": "none"}),
+    Row("POST", "/oauth/device/code", OPEN, body="client_id=cli", media_type=FORM),
+    Row("POST", "/oauth/token", OPEN, 403, body=DEVICE_CODE_GRANT, media_type=FORM),
+    Row("POST", "/oauth/revoke", OPEN, body="token={owner_token}", media_type=FORM),
+    Row("POST", "/v2/access-tokens/desktop-generate", OWN, 201),
     Row("POST", "/v2/logout", SIGNED, ends_session=True),
     Row("GET", "/openapi.json", OPEN),
     Row("GET", "/reference", OPEN),
@@ -425,6 +431,10 @@ HUB = [
     Row("GET", "/v2/user/orgs", SIGNED),
     Row("GET", "/v2/orgs", SIGNED),
     Row("GET", "/v2/users/{user}/orgs", SIGNED),
+    Row("GET", "/v2/users/{user}/repositories", ANYBODY),
+    Row("GET", "/v2/users/{user}/repositories/starred", ANYBODY),
+    Row("GET", "/v2/users/{user}/registry-settings", MANAGE),
+    Row("GET", "/api/billing/v4/accounts/{account_id}/hub-plan", MANAGE),
     Row("POST", "/v2/users/signup", OPEN, 403, body={"username": "{new}", "email": "{new}@example.com"}),
     Row("POST", "/v2/users/password-reset", OPEN, 202, body={"identifier": "{new}"}),
     Row("GET", "/v2/user/email", OWN),
@@ -555,6 +565,7 @@ HUB = [
             ),
             Row("POST", f"{path}/{{repository}}/stars", STAR, opened_by=on_namespaces(path)),
             Row("DELETE", f"{path}/{{repository}}/stars", STAR, 204, opened_by=on_namespaces(path)),
+            Row("GET", f"{path}/{{repository}}/comments", SEE, opened_by=on_namespaces(path)),
             Row("GET", f"{path}/{{repository}}/collaborators", ADMINISTER),
             Row("POST", f"{path}/{{repository}}/collaborators", ADMINISTER, body={"user": "{owner}"}),
             Row(
@@ -765,6 +776,15 @@ ACCOUNT_PAGES = [
     ),
 ]
 
+# And here the code that a program shows; it can be guessed, and no page tells of a wrong one before it is typed.
+ACTIVATION_PAGES = [
+    *(Row(method, "/activate", OPEN, query="?user_code={new}") for method in ("GET", "HEAD")),
+    *(
+        Row("POST", f"/activate{deed}", OPEN, 404, body="user_code={new}", media_type=FORM)
+        for deed in ("", "/allow", "/deny")
+    ),
+]
+
 OPERATIONS = {"schemas": [PATCH_OP], "Operations": [{"op": "replace", "path": "displayName", "value": "{new}"}]}
 SEARCH: dict[str, Any] = {"schemas": [SEARCH_REQUEST]}
 NEW_USER = {"schemas": [USER], "userName": "{new}"}
@@ -798,7 +818,7 @@ SCIM = [
 
 HEALTH = [Row(method, path, OPEN) for path in app.OWN_PATHS for method in ("GET", "HEAD")]
 
-MATRIX = [*HUB, *SCIM, *REGISTRY, *WEB, *ACCOUNT_PAGES, *HEALTH]
+MATRIX = [*HUB, *SCIM, *REGISTRY, *WEB, *ACCOUNT_PAGES, *ACTIVATION_PAGES, *HEALTH]
 
 
 def routes_of_the_code(home: Home) -> Iterator[tuple[str, str]]:
@@ -875,7 +895,7 @@ def test_who_gets_what(scene: Scene, row: Row) -> None:
         assert {who for who in tokens if text in answers[who].text} == refused
 
 
-ORGANIZATIONS = ("name", "org_name", "account", "namespace")
+ORGANIZATIONS = ("name", "org_name", "account", "account_id", "namespace")
 
 
 def names_organization(row: Row) -> bool:

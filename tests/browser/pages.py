@@ -3,11 +3,14 @@
 import re
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import anyio.from_thread
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from homeport.api.hub.device_logins import DEVICE_CODE_GRANT
 from homeport.storage.db.records import OrganizationRole
 from tests.api.hub.logins import enrolled
 from tests.home import PASSWORD, Home, User, running_server, settings_of, unique
@@ -346,6 +349,77 @@ def test_a_person_makes_an_account(watched: Watched, home: Home, width: int) -> 
     watched.is_fine(home.url, "Welcome to Homeport")
     assert page.get_by_text(f"--username {name}").is_visible()
     assert home.hub(User(name)).get("/v2/user/").json()["full_name"] == "Nora Newcomer"
+
+
+# Programs that sign in
+
+
+def program_of(home: Home) -> dict[str, Any]:
+    """The codes of a program that has begun to sign in."""
+    begun: dict[str, Any] = home.anonymous.post("/oauth/device/code", data={"client_id": "docker-cli"}).json()
+    return begun
+
+
+def asked_for_tokens(home: Home, begun: dict[str, Any]) -> httpx.Response:
+    form = {"grant_type": DEVICE_CODE_GRANT, "client_id": "docker-cli", "device_code": begun["device_code"]}
+    return home.anonymous.post("/oauth/token", data=form)
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_a_person_lets_a_program_in(watched: Watched, home: Home, width: int) -> None:
+    account, begun = enrolled(home), program_of(home)
+    page = open_page(watched, home, begun["verification_uri_complete"], "Sign in a program", width)
+    assert page.get_by_label("Code").input_value() == begun["user_code"]
+    page.get_by_role("button", name="Go on").click()
+    watched.is_fine(home.url, "Sign in a program")
+    for word in (begun["user_code"], "127.0.0.1", "python-httpx"):
+        assert page.get_by_text(word).first.is_visible()
+    page.get_by_label("User name").fill(account.user.name)
+    page.get_by_label("Password").fill(account.user.password)
+    page.get_by_role("button", name="Sign in and let it in").click()
+    watched.is_fine(home.url, "Sign in a program")
+    assert page.title().startswith("Error: ")
+    assert page.locator("#code-wrong").is_visible()
+    assert (focused_name(page), page.locator(":focus").input_value()) == ("password", "")
+    assert asked_for_tokens(home, begun).json()["error"] == "authorization_pending"
+    page.keyboard.type(account.user.password)
+    page.get_by_label("Second factor").fill(account.code)
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    watched.is_fine(home.url, "Signed in")
+    tokens = asked_for_tokens(home, begun).json()
+    assert home.client(authorization=f"Bearer {tokens['access_token']}").get("/v2/user").status_code == 200
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_a_person_turns_a_program_away(watched: Watched, home: Home, width: int) -> None:
+    begun = program_of(home)
+    page = open_page(watched, home, begun["verification_uri"], "Sign in a program", width)
+    page.get_by_label("Code").fill("BBBB-BBBB")
+    page.get_by_role("button", name="Go on").click()
+    watched.is_fine(home.url, "Sign in a program")
+    assert "not found" in page.get_by_role("alert").inner_text()
+    assert focused_name(page) == "user_code"
+    page.get_by_label("Code").fill(begun["user_code"].replace("-", " ").lower())
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Turn it away").click()
+    watched.is_fine(home.url, "Turned away")
+    assert asked_for_tokens(home, begun).json()["error"] == "access_denied"
+
+
+def test_the_page_of_a_program_is_walked_by_keyboard(watched: Watched, home: Home) -> None:
+    page = open_page(watched, home, program_of(home)["verification_uri_complete"], "Sign in a program", PHONE)
+    page.keyboard.press("Tab")
+    assert focused_name(page) == "user_code"
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    walked = []
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        walked.append(focused.get_attribute("name") or focused.inner_text())
+        assert focused.evaluate("element => getComputedStyle(element).outlineStyle") != "none"
+    assert walked == ["username", "password", "code", "Sign in and let it in", "Turn it away"]
 
 
 def test_the_page_for_a_new_password_is_walked_by_keyboard(watched: Watched, home: Home) -> None:

@@ -63,6 +63,7 @@ UNDO_NARROW_TOKENS = [
     "drop index access_tokens_parent",
     *(f"alter table access_tokens drop column {column}" for column in ("address_ranges", "can_derive", "parent_id")),
 ]
+UNDO_DEVICE_LOGINS = ["drop table device_logins", "drop index access_tokens_generated"]
 
 FILLED = {
     "repository_search": "repository_id, tokens",
@@ -89,7 +90,7 @@ def test_what_was_pushed_before_is_counted_as_what_is_pushed_now(empty_settings:
             async with services.db.write() as tx:
                 undo_search = _undo_search(is_sqlite=empty_settings.is_sqlite)
                 before = [*UNDO_WEBHOOKS, *UNDO_ACCOUNTS, *UNDO_REPOSITORIES]
-                newest = [*UNDO_NARROW_TOKENS, *UNDO_ORGANIZATION_TOKENS, *UNDO_IMMUTABLE_TAGS]
+                newest = [*UNDO_DEVICE_LOGINS, *UNDO_NARROW_TOKENS, *UNDO_ORGANIZATION_TOKENS, *UNDO_IMMUTABLE_TAGS]
                 for statement in [*newest, *undo_search, *before]:
                     await tx.run(statement)
                 await tx.run("update alembic_version set version_num = :version", version="0003")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from homeport.core.signing import ALGORITHM, Signer, new_key
+from homeport.core.signing import ALGORITHM, HUB_ALGORITHM, Signer, new_key
 from homeport.errors import NotAuthenticated
 
 KEY = new_key()
@@ -35,6 +35,24 @@ def forged(header: dict[str, Any], key: Any = OTHER, claims: dict[str, Any] = CL
 
 def test_a_token_of_ours_is_read() -> None:
     assert SIGNER.verify(SIGNER.sign(CLAIMS), audience="registry")["exp"] == NOW + 3600
+
+
+@pytest.mark.parametrize("algorithm", [ALGORITHM, HUB_ALGORITHM])
+def test_a_token_of_either_algorithm_is_read_and_names_it(algorithm: str) -> None:
+    token = SIGNER.sign(CLAIMS, algorithm=algorithm)
+    header = token.partition(".")[0]
+    assert json.loads(base64.urlsafe_b64decode(header + "=="))["alg"] == algorithm
+    assert SIGNER.verify(token, audience="registry")["exp"] == NOW + 3600
+    assert Signer([new_key(), KEY]).verify(token, audience="registry")
+    with pytest.raises(NotAuthenticated):
+        Signer([new_key()]).verify(token, audience="registry")
+
+
+def test_a_token_of_one_algorithm_is_none_of_the_other() -> None:
+    for algorithm, other in ((ALGORITHM, HUB_ALGORITHM), (HUB_ALGORITHM, ALGORITHM)):
+        _, claims, signature = SIGNER.sign(CLAIMS, algorithm=algorithm).split(".")
+        with pytest.raises(NotAuthenticated):
+            SIGNER.verify(f"{part({'alg': other, 'kid': KEY.kid})}.{claims}.{signature}", audience="registry")
 
 
 def test_a_token_of_an_older_key_is_read_and_the_newest_signs() -> None:
@@ -58,6 +76,8 @@ FORGED = {
     "another key": forged({}),
     "no algorithm": f"{part({'alg': 'none', 'kid': KEY.kid})}.{part(CLAIMS)}.",
     "a public key as a secret": with_secret(PUBLIC_PEM),
+    "a private key as a secret": with_secret(KEY.private_key.encode()),
+    "no secret": with_secret(b""),
     "a key in the header": forged({"jwk": OTHER.as_dict(private=False)}),
     "a key from elsewhere": forged({"jku": "http://127.0.0.1/keys"}),
     "a certificate": forged({"x5c": ["AAAA"]}),

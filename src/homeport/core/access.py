@@ -527,6 +527,31 @@ async def access_organization(tx: Transaction, actor: Actor, name: str, action: 
     return organization
 
 
+async def check_manager(
+    tx: Transaction,
+    actor: Actor,
+    account: Account,
+    what: str,
+    *,
+    action: OrganizationAction = OrganizationAction.MANAGE,
+) -> None:
+    """Let pass who may read what is nobody else's business of an account: of an organization who may do `action`, a
+    user for themselves, and site administrators, signed in with a password. `what` is called so where it is refused.
+
+    Raises:
+        NotAuthenticated, TokenNotAllowed, ActionDenied
+        OrganizationUnknown: as `access_organization`.
+    """
+    if actor.is_anonymous:
+        raise NotAuthenticated
+    if account.kind is AccountKind.ORGANIZATION:
+        await access_organization(tx, actor, account.name, action)
+        return
+    refuse_token(actor)
+    if not actor.is_site_admin and actor.account_id != account.id:
+        raise ActionDenied("read", f"{what} of {account.name}")
+
+
 def check_site_admin(actor: Actor, action: str, what: object) -> None:
     """Let pass who runs the site, signed in with a password.
 

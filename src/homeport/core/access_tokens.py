@@ -49,6 +49,11 @@ DEPTH_LIMIT = 8
 TOKENS_LIMIT = 1000
 """Tokens of one account; disabled and expired ones count."""
 
+BY_HAND = "manual"
+BY_PROGRAM = "auto"
+GENERATED_LIMIT = 5
+GENERATED_LABEL = "docker login"
+
 
 class Created(msgspec.Struct, frozen=True):
     """A new token with its secret, which nobody can read again."""
@@ -141,7 +146,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     can_derive: bool = False
 
 
-async def create_token(tx: Transaction, *, actor: Actor, wanted: Wanted, plans: Plans) -> Created:
+async def create_token(
+    tx: Transaction, *, actor: Actor, wanted: Wanted, generated_by: str = BY_HAND, plans: Plans
+) -> Created:
     """Make a token for the actor's own account; by a token that may derive others, one that is no wider.
 
     Raises:
@@ -187,9 +194,27 @@ async def create_token(tx: Transaction, *, actor: Actor, wanted: Wanted, plans: 
         expires_at_text=wanted.expires_at,
         creator_ip=actor.address,
         creator_ua=actor.user_agent[:USER_AGENT_LENGTH_LIMIT],
+        generated_by=generated_by,
     )
     await _record(tx, actor, AuditAction.USER_ACCESS_TOKEN_CREATE, token, **_told(wanted))
     return Created(token, secret)
+
+
+async def generate_token(tx: Transaction, *, actor: Actor, plans: Plans) -> Created:
+    """Make the token that a program keeps in place of a login. An account has at most `GENERATED_LIMIT` of them: the
+    oldest ones end.
+
+    Raises:
+        PlanLimitReached, NotAuthenticated, TokenNotAllowed, FieldInvalid: as `create_token`.
+    """
+    account_id = own_account(actor)
+    await tx.lock("account", account_id)
+    present = await rows.list_generated(tx, account_id=account_id, generated_by=BY_PROGRAM)
+    for token in present[GENERATED_LIMIT - 1 :]:
+        await delete_token(tx, actor=actor, uuid=token.uuid)
+    label = f"{GENERATED_LABEL} {utcnow():%Y-%m-%d %H:%M}"
+    wanted = Wanted(label=label, scopes=[Scope.ADMIN])
+    return await create_token(tx, actor=actor, wanted=wanted, generated_by=BY_PROGRAM, plans=plans)
 
 
 def _told(wanted: Wanted) -> dict[str, str]:

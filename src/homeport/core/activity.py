@@ -45,6 +45,7 @@ class Method(StrEnum):
     ACCESS_TOKEN = "access token"  # noqa: S105 - a word of the log
     SECOND_FACTOR = "second factor"
     RECOVERY_CODE = "recovery code"
+    DEVICE_CODE = "device code"
 
 
 class Visit(msgspec.Struct, frozen=True):

@@ -92,6 +92,7 @@ class AuditAction(StrEnum):
     USER_LOGIN = "user.login"
     USER_LOGOUT = "user.logout"
     USER_LOGIN_FAILED = "user.login.failed"
+    USER_DEVICE_APPROVE = "user.device.approve"
     USER_SECOND_FACTOR_ENABLE = "user.second_factor.enable"
     USER_SECOND_FACTOR_DISABLE = "user.second_factor.disable"
     USER_RECOVERY_CODE_USE = "user.recovery_code.use"

@@ -465,6 +465,12 @@ _USER = CatalogueGroup(
             "password.reset", "Password Reset", "The account got a new password.", "reset the password of {name}"
         ),
         CatalogueAction("login", "Login", "Somebody logged in.", "logged in as {name}[ with {method}]"),
+        CatalogueAction(
+            "device.approve",
+            "Device Approved",
+            "A program was let in.",
+            "let a program sign in as {name}[ from {device_address}]",
+        ),
         CatalogueAction("logout", "Logout", "Somebody ended a login.", "logged out as {name}"),
         CatalogueAction(
             "login.failed", "Login Failed", "A login was refused.", "failed to log in as {name}[: {reason}]"

@@ -5,17 +5,17 @@ from datetime import datetime
 
 import msgspec
 
-from homeport.core.access import Actor, OrganizationAction, access_organization, refuse_token
+from homeport.core.access import Actor, OrganizationAction, check_manager
 from homeport.core.audit import TOKEN_LABEL
 from homeport.core.audit_actions import sentence
 from homeport.core.plans import require_feature
-from homeport.errors import AccountUnknown, ActionDenied, NotAuthenticated
+from homeport.errors import AccountUnknown, NotAuthenticated
 from homeport.settings import Feature, Plans
 from homeport.storage.db import accounts as account_rows
 from homeport.storage.db import audit as rows
 from homeport.storage.db.audit import Filter
 from homeport.storage.db.database import Transaction
-from homeport.storage.db.records import Account, AccountKind, AuditEvent
+from homeport.storage.db.records import Account, AuditEvent
 
 _ACTOR_WITH_TOKEN = re.compile(r'(.*?) - access token "(.*)"', re.DOTALL)
 
@@ -81,19 +81,10 @@ async def access_log(tx: Transaction, actor: Actor, name: str, plans: Plans) -> 
     account = await account_rows.get(tx, name.lower())
     if account is None:
         raise AccountUnknown(name)
-    await _check_reader(tx, actor, account)
+    await check_manager(tx, actor, account, "the audit log", action=OrganizationAction.READ_LOG)
     if not actor.is_site_admin:
         require_feature(plans, account, Feature.AUDIT_LOGS)
     return account
-
-
-async def _check_reader(tx: Transaction, actor: Actor, account: Account) -> None:
-    if account.kind is AccountKind.ORGANIZATION:
-        await access_organization(tx, actor, account.name, OrganizationAction.READ_LOG)
-        return
-    refuse_token(actor)
-    if not actor.is_site_admin and actor.account_id != account.id:
-        raise ActionDenied("read", f"the audit log of {account.name}")
 
 
 def _user_and_token(by: str | None) -> tuple[str | None, str | None]:

@@ -22,7 +22,7 @@ from homeport.core import access_tokens, accounts
 from homeport.core.access import ANONYMOUS, NO_CEILING, Action, Actor, Grant
 from homeport.core.activity import ActivityLog
 from homeport.core.pulls import PullLog
-from homeport.core.signing import Signer
+from homeport.core.signing import ALGORITHM, HUB_ALGORITHM, Signer
 from homeport.errors import NotAuthenticated
 from homeport.names import RepositoryName
 from homeport.settings import Settings
@@ -38,6 +38,7 @@ HUB_AUDIENCE = "https://hub.docker.com"
 REGISTRY_AUDIENCE = "registry"
 REFRESH_AUDIENCE = "refresh"
 SECOND_FACTOR_AUDIENCE = "second-factor"
+IDENTITY_AUDIENCE = "identity"
 ISSUER = "homeport"
 
 SEARCH_ACCESS = {"type": "registry", "name": "catalog", "actions": ["search"]}
@@ -150,6 +151,7 @@ class Authenticator:
             HUB_AUDIENCE,
             lifetime_s,
             binding=credential.binding,
+            algorithm=HUB_ALGORITHM,
             jti=session_id,
             sub=account.uuid,
             scope=" ".join(access_tokens.claimed_scopes(token)) if token else "",
@@ -169,6 +171,19 @@ class Authenticator:
             binding=credential.binding,
             jti=str(uuid4()),
             sub=credential.account.name,
+        )
+
+    def identity_token(self, credential: Credential, *, client_id: str) -> str:
+        """Who has signed in (OpenID Connect); it opens nothing."""
+        return self._sign(
+            IDENTITY_AUDIENCE,
+            self._settings.login_token_lifetime,
+            binding=None,
+            algorithm=HUB_ALGORITHM,
+            azp=client_id,
+            sub=credential.account.uuid,
+            preferred_username=credential.account.name,
+            email=credential.account.email or "",
         )
 
     def second_factor_token(self, credential: Credential) -> str:
@@ -195,7 +210,7 @@ class Authenticator:
         )
         return IssuedToken(token, issued_at, lifetime_s)
 
-    def _sign(self, audience: str, lifetime_s: int, *, binding: Any, **claims: Any) -> str:
+    def _sign(self, audience: str, lifetime_s: int, *, binding: Any, algorithm: str = ALGORITHM, **claims: Any) -> str:
         now = int(time.time())
         return self._signer.sign(
             {
@@ -206,7 +221,8 @@ class Authenticator:
                 "exp": now + lifetime_s,
                 **claims,
                 _OURS: binding,
-            }
+            },
+            algorithm=algorithm,
         )
 
     # Verifying bearer tokens

@@ -8,7 +8,7 @@ import time
 from homeport.addresses import counted_as
 from homeport.core.access import Actor
 from homeport.core.services import Services
-from homeport.errors import TooManyMailRequests, TooManyPulls
+from homeport.errors import TooManyDeviceCodes, TooManyMailRequests, TooManyPulls
 from homeport.settings import Settings
 from homeport.storage.cache.cache import Window
 
@@ -48,6 +48,18 @@ async def count_mail_request(services: Services, *, address: str) -> None:
     window = await services.counters.hit(f"mail {counted_as(address)}", limit=limit, window_s=MAIL_REQUESTS_WINDOW_S)
     if not window.is_allowed:
         raise TooManyMailRequests(seconds_until(window.reset_at))
+
+
+async def count_device_code(services: Services, *, address: str) -> None:
+    """Count that somebody tries a code that a program shows.
+
+    Raises:
+        TooManyDeviceCodes
+    """
+    limit, window_s = services.settings.login_attempts_per_address, services.settings.login_attempts_window
+    window = await services.counters.hit(f"device code {counted_as(address)}", limit=limit, window_s=window_s)
+    if not window.is_allowed:
+        raise TooManyDeviceCodes(seconds_until(window.reset_at))
 
 
 async def look_at_pulls(services: Services, actor: Actor, *, address: str) -> Window | None:

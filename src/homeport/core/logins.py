@@ -1,5 +1,5 @@
-"""Showing who one is: by password, with a code where one is wanted, by access token, by refresh token. Organizations
-have access tokens alone.
+"""Showing who one is: by password, with a code where one is wanted, by access token, by refresh token, by the code of
+a program that somebody has let in. Organizations have access tokens alone.
 
 A password is not always enough: an account with a second factor wants a code too, and members of an organization that
 enforces single sign-on may not use theirs at all. Both are found out after the password was right, so that a wrong
@@ -13,10 +13,20 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import structlog
 
 from homeport.addresses import counted_as
-from homeport.core import access_tokens, activity, audit, org_access_tokens, passwords, second_factors
+from homeport.core import (
+    access_tokens,
+    activity,
+    audit,
+    device_logins,
+    org_access_tokens,
+    passwords,
+    second_factors,
+    sessions,
+)
 from homeport.core.access import Actor
 from homeport.core.activity import ActivityLog, Door, Method, Visit
 from homeport.core.audit import AuditAction
@@ -24,6 +34,7 @@ from homeport.core.authentication import REFRESH_AUDIENCE, SECOND_FACTOR_AUDIENC
 from homeport.core.pulls import PullLog
 from homeport.errors import (
     CredentialsInvalid,
+    DeviceLoginRefused,
     FieldInvalid,
     NotAuthenticated,
     OrganizationLogin,
@@ -115,6 +126,33 @@ class Logins:
                 await _refuse_under_sso(tx, credential.account)
         self._activity.seen(credential.account.id)
         return credential
+
+    async def redeem(self, device_code: str, *, client_id: str, visit: Visit) -> Credential:
+        """Let a program in whose login somebody has approved. The device code works once.
+
+        Raises:
+            DeviceLoginRefused: nobody has approved it, or not yet; the program asks too often.
+            PasswordRefused: whoever approved it may not use a password any more.
+        """
+        async with self._db.write() as tx:
+            found = await device_logins.poll(tx, device_code=device_code, client_id=client_id)
+            if isinstance(found, Account):
+                await _refuse_under_sso(tx, found)
+                await audit_rows.insert_all(tx, [activity.login(found, visit, Method.DEVICE_CODE)])
+        if isinstance(found, DeviceLoginRefused):
+            raise found
+        self._activity.logged_in(found.id, visit.user_agent)
+        return Credential(found)
+
+    async def end(self, token: str, visit: Visit) -> None:
+        """End the login that a refresh token came from; nothing happens if it is no good (any more)."""
+        try:
+            credential = await self._authenticator.credential(token, audience=REFRESH_AUDIENCE, address=visit.address)
+        except NotAuthenticated:
+            return
+        actor = msgspec.structs.replace(credential.actor, address=visit.address, user_agent=visit.user_agent)
+        async with self._db.write() as tx:
+            await sessions.end_own(tx, actor=actor)
 
     async def check_password(self, actor: Actor, password: str) -> Account:
         """Have an actor show once more that they know their password, before something weighty. A wrong one counts as

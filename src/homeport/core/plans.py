@@ -4,8 +4,12 @@ A check is made where something begins: a feature is switched on, a thing is mad
 account gets a smaller plan, and can still be taken away. Limits hold for operators too: they can give a larger plan.
 """
 
+from uuid import UUID
+
+import msgspec
+
 from homeport.core import audit
-from homeport.core.access import Actor, check_site_admin
+from homeport.core.access import Actor, check_manager, check_site_admin
 from homeport.core.audit import AuditAction
 from homeport.errors import AccountUnknown, PlanLacksFeature, PlanLimitReached
 from homeport.settings import Feature, Plan, PlanLimit, Plans
@@ -19,6 +23,14 @@ from homeport.storage.db.records import Account, Namespace, Organization, PlanNa
 
 Holder = Account | Organization | Namespace
 """Whatever has a plan."""
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """The plan of an account, and how many private repositories there are in its namespace."""
+
+    account: Account
+    plan: Plan
+    private_repositories: int
 
 
 def plan_of(plans: Plans, holder: Holder) -> Plan:
@@ -70,6 +82,38 @@ async def check_private_repositories(tx: Transaction, plans: Plans, namespace: A
 def _check(holder: Holder, what: str, limit: PlanLimit, count: int) -> None:
     if limit is not None and count >= limit:
         raise PlanLimitReached(holder.name, holder.plan, what, limit)
+
+
+async def access_usage(tx: Transaction, *, actor: Actor, name: str, plans: Plans) -> Usage:
+    """What an account may use, and what it uses.
+
+    Raises:
+        AccountUnknown: there is none of that name, or it is shut out.
+        NotAuthenticated, TokenNotAllowed, ActionDenied: as `check_manager`.
+    """
+    account = await _access_account(tx, actor, await rows.get(tx, name.lower()), name)
+    count = await repository_rows.count_private(tx, namespace_id=account.id)
+    return Usage(account, plan_of(plans, account), count)
+
+
+async def access_account_of_id(tx: Transaction, *, actor: Actor, uuid: str) -> Account:
+    """An account by its UUID, with dashes or without them, for who may know its plan.
+
+    Raises:
+        AccountUnknown, NotAuthenticated, TokenNotAllowed, ActionDenied: as `access_usage`.
+    """
+    try:
+        found = await rows.get_by_uuid(tx, str(UUID(uuid)))
+    except ValueError:
+        found = None
+    return await _access_account(tx, actor, found, uuid)
+
+
+async def _access_account(tx: Transaction, actor: Actor, account: Account | None, name: str) -> Account:
+    if account is None or not account.is_active:
+        raise AccountUnknown(name)
+    await check_manager(tx, actor, account, "the plan")
+    return account
 
 
 async def set_plan(tx: Transaction, *, actor: Actor, name: str, plan: PlanName) -> None:

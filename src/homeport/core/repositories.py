@@ -41,6 +41,9 @@ DESCRIPTION_LENGTH_LIMIT = 100
 NAME_LENGTH_MINIMUM = 2
 """Of a name that is chosen by hand; a push may bring a shorter one."""
 
+NAMES_LIMIT = 10_000
+"""Of a list of names without pages."""
+
 
 class RepositoryOrder(msgspec.Struct, frozen=True):
     ordering: Ordering = Ordering.UPDATED
@@ -114,6 +117,19 @@ async def list_page(
     if page > 1 and not repositories:
         raise PageUnknown
     return RepositoryPage(total, repositories)
+
+
+async def list_names(tx: Transaction, *, actor: Actor, namespace: str) -> list[RepositoryName]:
+    """Names of those repositories of a namespace that the actor may see, the first `NAMES_LIMIT`. A namespace that is
+    not there has none.
+    """
+    seen = await see_namespace(tx, actor, namespace)
+    if seen is None:
+        return []
+    filter_ = Filter(
+        namespace_id=seen.namespace.id, sight=seen.sight, account_id=actor.account_id, reaches=seen.reaches
+    )
+    return await rows.list_names(tx, filter_, limit=NAMES_LIMIT)
 
 
 async def get_repository(tx: Transaction, *, actor: Actor, name: RepositoryName) -> ShownRepository:

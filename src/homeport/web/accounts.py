@@ -76,7 +76,7 @@ async def ask_for_password(services: Services, request: Request) -> Response:
 def _forgotten_page(services: Services, form: Form, error: HomeportError | None = None) -> Response:
     if not services.settings.self_service:
         raise AccountChangeRefused("passwords are changed by who runs this site")
-    return _form_page(
+    return form_page(
         title="Forgotten password",
         texts=["A link for a new password is mailed to the address of your account."],
         action="/account/password",
@@ -123,7 +123,7 @@ async def _reset_page(services: Services, id_: str, form: Form, error: HomeportE
         confirmation, account = await password_changes.open_link(
             tx, id_=id_, secret=form["token"], settings=services.settings
         )
-    return _form_page(
+    return form_page(
         title="New password",
         texts=[_until(confirmation)],
         action=f"/account/password/{id_}/reset",
@@ -168,7 +168,7 @@ async def _email_page(services: Services, id_: str, form: Form, error: HomeportE
         confirmation, account = await email_changes.open_link(
             tx, id_=id_, secret=form["token"], settings=services.settings
         )
-    return _form_page(
+    return form_page(
         title="New e-mail address",
         texts=[
             f"{confirmation.email} is to be the e-mail address of the account {account.name}.",
@@ -215,7 +215,7 @@ async def sign_up(services: Services, request: Request) -> Response:
 
 def _sign_up_page(services: Services, form: Form, error: HomeportError | None = None) -> Response:
     sign_ups.check_open(services.settings)
-    return _form_page(
+    return form_page(
         title="Make an account",
         texts=["A link is mailed to your address. On its page you set a password."],
         action="/account/sign-up",
@@ -266,7 +266,7 @@ async def complete(services: Services, request: Request, id_: str) -> Response:
 async def _complete_page(services: Services, id_: str, form: Form, error: HomeportError | None = None) -> Response:
     async with services.db.read() as tx:
         confirmation = await sign_ups.open_link(tx, id_=id_, secret=form["token"], settings=services.settings)
-    return _form_page(
+    return form_page(
         title="Make an account",
         texts=[f"It is made for {confirmation.email}. {_until(confirmation)}"],
         action=f"/account/sign-up/{id_}/create",
@@ -277,7 +277,7 @@ async def _complete_page(services: Services, id_: str, form: Form, error: Homepo
     )
 
 
-def _form_page(
+def form_page(
     *,
     title: str,
     texts: Sequence[str],

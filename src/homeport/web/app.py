@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from homeport.api.http import Application, Receive, Request, Response, Scope, Send
 from homeport.core.services import Services
 from homeport.errors import HomeportError
-from homeport.web import accounts, invites
+from homeport.web import accounts, device_logins, invites
 from homeport.web.pages import error_page
 
 Handler = Callable[..., Awaitable[Response]]
@@ -36,12 +36,18 @@ ROUTES: list[tuple[re.Pattern[str], dict[str, Handler]]] = [
     ),
     (re.compile(r"/account/sign-up/([^/]+)/?"), {"GET": accounts.show_complete, "HEAD": accounts.show_complete}),
     (re.compile(r"/account/sign-up/([^/]+)/create/?"), {"POST": accounts.complete}),
+    (
+        re.compile(r"/activate/?"),
+        {"GET": device_logins.show, "HEAD": device_logins.show, "POST": device_logins.find},
+    ),
+    (re.compile(r"/activate/allow/?"), {"POST": device_logins.allow}),
+    (re.compile(r"/activate/deny/?"), {"POST": device_logins.deny}),
 ]
 
 
 def is_page(path: str) -> bool:
     """Whether a path is this door's."""
-    return path.startswith(("/invites/", "/account/"))
+    return path == "/activate" or path.startswith(("/invites/", "/account/", "/activate/"))
 
 
 def create_app(services: Services) -> Application:

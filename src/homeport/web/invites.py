@@ -9,13 +9,12 @@ import msgspec
 
 from homeport.api.http import Request, Response, base_url
 from homeport.core import accounts, invites, joining
-from homeport.core.activity import Door, Visit
-from homeport.core.authentication import Credential
 from homeport.core.services import Services
-from homeport.errors import HomeportError, InviteClosed, SecondFactorRequired
+from homeport.errors import HomeportError, InviteClosed
 from homeport.storage.db.records import Invite
 from homeport.web.forms import MENDABLE, Form, explained, field_errors, first_to_mend, read_form
 from homeport.web.pages import headers_of, page, status_of
+from homeport.web.signing_in import sign_in
 
 _FIELDS = ("token", "username", "full_name", "password", "code")
 
@@ -29,7 +28,7 @@ async def accept(services: Services, request: Request, invite_id: str) -> Respon
     """Join as a user who signs in by this form."""
     form = await read_form(request, _FIELDS)
     try:
-        credential = await _sign_in(services, request, form)
+        credential = await sign_in(services, request, form)
         actor = msgspec.structs.replace(credential.actor, address=request.address, user_agent=request.user_agent)
         async with services.db.write() as tx:
             invite = await joining.accept_link(
@@ -79,22 +78,6 @@ async def decline(services: Services, request: Request, invite_id: str) -> Respo
         )
     text = f"You have not joined {invite.organization}, and the link does not work any more."
     return page("message.html", title="Invite declined", text=text)
-
-
-async def _sign_in(services: Services, request: Request, form: Form) -> Credential:
-    """Both halves of a login in one form, where the account has a second factor.
-
-    Raises:
-        SecondFactorRequired: the code is missing.
-        CredentialsInvalid, OrganizationLogin, PasswordRefused, TooManyAttempts: as `Logins`.
-    """
-    visit = Visit(Door.HUB, request.address, request.user_agent)
-    try:
-        return await services.logins.log_in(form["username"].strip(), form["password"], visit)
-    except SecondFactorRequired as error:
-        if not form["code"].strip():
-            raise
-        return await services.logins.log_in_by_code(error.login_token, form["code"], visit)
 
 
 async def _form_page(services: Services, invite_id: str, form: Form, error: HomeportError | None = None) -> Response:

@@ -96,3 +96,18 @@ def test_what_docker_hub_has_taken_away_is_gone(home: Home) -> None:
         assert answer.status_code == 410
         assert "was removed" in answer.json()["message"]
     assert home.anonymous.get("/v1/nothing").status_code == 404
+
+
+GONE = [
+    *("images", "images-summary", "images/sha256:0", "images/sha256:0/tags", "delete-images", "autobuild"),
+    *("buildhistory", "buildtrigger", "buildtrigger/history", "links", "repositories/webhooks"),
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("tail", GONE)
+def test_what_docker_hub_serves_no_more_is_not_found(home: Home, method: str, tail: str) -> None:
+    name = home.repository("admin")
+    for path in (f"/v2/namespaces/admin/repositories/{name.name}/{tail}", f"/v2/repositories/{name}/{tail}/"):
+        answer = home.hub(home.admin).request(method, path)
+        assert (answer.status_code, "not found" in answer.text) == (404, True)

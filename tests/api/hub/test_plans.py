@@ -211,3 +211,76 @@ def test_a_change_of_plan_is_in_the_log(limited: Home) -> None:
     give(limited, name, PlanName.PRO)
     changes = [data for action, data in logged(limited, name) if action == "user.plan.change"]
     assert changes == [{"plan": "pro", "former_plan": "business"}]
+
+
+# What clients are told of plans
+
+
+def settings_of(client: httpx.Client, name: str) -> object:
+    answer = client.get(f"/v2/users/{name}/registry-settings/")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def plan_of(home: Home, client: httpx.Client, name: str) -> object:
+    uuid = home.anonymous.get(f"/v2/orgs/{name}", follow_redirects=True).json()["uuid"]
+    answers = [client.get(f"/api/billing/v4/accounts/{id_}/hub-plan") for id_ in (uuid, uuid.replace("-", ""))]
+    assert answers[0].json() == answers[1].json()
+    return answers[0].json()
+
+
+def test_clients_are_told_how_many_private_repositories_a_plan_leaves(limited: Home) -> None:
+    user = limited.user()
+    give(limited, user.name, PlanName.TEAM)
+    client = limited.hub(user)
+    told = {
+        "private_repo_used": 0,
+        "num_free_private_repos": 9999,
+        "private_repo_limit": 1,
+        "private_repo_available": 1,
+        "private_repo_percent_used": 0.0,
+        "default_repo_visibility": "private",
+    }
+    assert settings_of(client, user.name) == told
+    limited.repository(user.name)
+    limited.repository(user.name, is_private=True)
+    used = {"private_repo_used": 1, "private_repo_available": 0, "private_repo_percent_used": 100.0}
+    assert settings_of(client, user.name) == {**told, **used}
+    give(limited, user.name, PlanName.BUSINESS)
+    unlimited = {"private_repo_limit": 9999, "private_repo_available": 9998, "private_repo_percent_used": 0.0}
+    assert settings_of(client, user.name) == {**told, **used, **unlimited}
+    for name in (f"{unique('p')}" for _ in range(2)):
+        body = {"name": name, "is_private": True}
+        assert client.post(f"/v2/repositories/{user.name}", json=body).status_code == 201
+    give(limited, user.name, PlanName.TEAM)
+    beyond = {"private_repo_used": 3, "private_repo_available": 0, "private_repo_percent_used": 300.0}
+    assert settings_of(client, user.name) == {**told, **beyond}
+
+
+def test_clients_are_told_the_limits_of_a_plan(limited: Home) -> None:
+    common = {"legacy": False, "collaborators": 9999, "parallel_builds": 0, "duration": ""}
+    name, client = organization(limited, PlanName.TEAM)
+    told = {"name": "team", "seats": 2, "private_repos": 1, "teams": 2}
+    assert plan_of(limited, client, name) == {**common, **told}
+    name, client = organization(limited, PlanName.BUSINESS)
+    told = {"name": "business", "seats": 9999, "private_repos": 9999, "teams": 9999}
+    assert plan_of(limited, client, name) == {**common, **told}
+    user = limited.user()
+    give(limited, user.name, PlanName.TEAM)
+    told = {"name": "team", "seats": 1, "private_repos": 1, "teams": 0}
+    assert plan_of(limited, limited.hub(user), user.name) == {**common, **told}
+
+
+def test_whose_plan_it_is_has_to_be_known(limited: Home) -> None:
+    user, gone = limited.user(), limited.user()
+    uuid = limited.anonymous.get(f"/v2/users/{gone.name}").json()["uuid"]
+    limited.deactivate(gone)
+    client = limited.hub(limited.admin)
+    for path in (
+        f"/api/billing/v4/accounts/{uuid}/hub-plan",
+        "/api/billing/v4/accounts/no-uuid/hub-plan",
+        f"/v2/users/{gone.name}/registry-settings",
+        "/v2/users/nobody-of-that-name/registry-settings",
+    ):
+        assert client.get(path).status_code == 404
+    assert settings_of(client, user.name.upper()) == settings_of(limited.hub(user), user.name)

@@ -40,6 +40,10 @@ class Place:
         body = {"domain": f"{unique('host')}.example"}
         assert self.as_owner.post(f"/v2/orgs/{self.organization}/domains", json=body).status_code == 201
 
+    def starred_repository(self) -> None:
+        name = self.home.repository(self.owner.name)
+        assert self.as_owner.post(f"/v2/repositories/{name}/stars").status_code == 200
+
     def organization_of_the_guest(self) -> None:
         self.home.member(self.home.organization(self.owner), self.guest, OrganizationRole.MEMBER)
 
@@ -54,6 +58,8 @@ LISTS: dict[str, tuple[str, Callable[[Place], None]]] = {
     "/v2/orgs/{organization}/invites": ("owner", Place.invite),
     "/v2/orgs/{organization}/domains": ("owner", Place.domain),
     "/v2/user/invites": ("guest", Place.invite_the_guest_elsewhere),
+    "/v2/users/{owner}/repositories": ("owner", Place.starred_repository),
+    "/v2/users/{owner}/repositories/starred?page_size=100": ("guest", Place.starred_repository),
     "/v2/user/orgs?page_size=100": ("guest", Place.organization_of_the_guest),
     "/v2/orgs?page_size=100": ("guest", Place.organization_of_the_guest),
     "/v2/users/{guest}/orgs?page_size=100": ("owner", Place.organization_of_the_guest),
@@ -65,7 +71,8 @@ def test_a_list_costs_the_same_with_one_entry_and_with_many(home: Home, path: st
     place = Place(home)
     who, make = LISTS[path]
     client = place.client(place.owner if who == "owner" else place.guest)
-    filled = path.format(organization=place.organization, guest=place.guest.name)
+    names = {"organization": place.organization, "owner": place.owner.name, "guest": place.guest.name}
+    filled = path.format(**names)
     make(place)
     few = count(home, client.headers["authorization"], filled)
     short = len(client.get(filled).content)

@@ -154,6 +154,14 @@ class CreateAccessToken(msgspec.Struct):
     can_derive: _CanDerive | None = None
 
 
+class GeneratedSecret(msgspec.Struct):
+    token: str
+
+
+class GeneratedToken(msgspec.Struct):
+    data: GeneratedSecret
+
+
 class CreateApiToken(msgspec.Struct):
     """The former request: no scopes, an optional label, and an `is_active` of false that is not meant."""
 
@@ -230,6 +238,26 @@ async def create_api_token(
             tx, actor=request.actor, wanted=wanted, plans=services.settings.plans
         )
     return AccessTokenInfo.of(created.token, secret=created.secret)
+
+
+@post(
+    "/v2/access-tokens/desktop-generate",
+    status_code=201,
+    response_headers={"Cache-Control": "no-store"},
+    **reference(
+        Section.ACCESS_TOKENS,
+        summary="Create personal access token for a program",
+        permission=_PERMISSION,
+        errors=(401, 403),
+    ),
+)
+async def generate_access_token(request: HubRequest, services: NamedDependency[Services]) -> GeneratedToken:
+    """Create the personal access token that a program keeps after a login in the browser. An account has no more than
+    five of them: the oldest ones are deleted.
+    """
+    async with services.db.write() as tx:
+        created = await access_tokens.generate_token(tx, actor=request.actor, plans=services.settings.plans)
+    return GeneratedToken(GeneratedSecret(created.secret))
 
 
 @get(
@@ -343,6 +371,7 @@ router = Router(
     route_handlers=[
         create_access_token,
         create_api_token,
+        generate_access_token,
         list_access_tokens,
         get_access_token,
         update_access_token,

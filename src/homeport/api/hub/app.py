@@ -17,6 +17,7 @@ from homeport.api.hub import (
     authentication,
     badges,
     collaborators,
+    device_logins,
     documents,
     domains,
     email_changes,
@@ -28,6 +29,7 @@ from homeport.api.hub import (
     org_access_tokens,
     org_settings,
     password_changes,
+    plans,
     profiles,
     rate_limits,
     removed,
@@ -40,6 +42,7 @@ from homeport.api.hub import (
     tag_deletions,
     tag_history,
     tags,
+    user_repositories,
     webhooks,
 )
 from homeport.api.hub.documents import BESIDE
@@ -57,6 +60,7 @@ _SECURITY_HEADERS = [(b"x-frame-options", b"deny"), (b"x-content-type-options", 
 
 OPEN: Sequence[ControllerRouterHandler] = [
     *authentication.open_handlers,
+    *device_logins.handlers,
     *password_changes.open_handlers,
     *sign_ups.open_handlers,
     *documents.handlers,
@@ -74,6 +78,8 @@ IDENTIFIED: Sequence[ControllerRouterHandler] = [
     second_factor.router,
     *tags.handlers,
     *repositories.handlers,
+    *user_repositories.handlers,
+    *plans.handlers,
     *removed.handlers,
     repository_groups.router,
     collaborators.router,

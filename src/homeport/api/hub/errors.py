@@ -162,6 +162,32 @@ LOGIN_ERRORS: Table = {
 """Of `/v2/users/login` and `/v2/users/2fa-login`."""
 
 
+def oauth(code: str) -> Shape:
+    """The errors of RFC 6749 §5.2. Docker's clients show the description."""
+
+    def shape(error: e.HomeportError) -> Mapping[str, Any]:
+        text = detail_of_fields(error)["detail"] if isinstance(error, e.FieldInvalid) else str(error)
+        return {"error": error.code if isinstance(error, e.DeviceLoginRefused) else code, "error_description": text}
+
+    return shape
+
+
+OAUTH_ERRORS: Table = {
+    e.HomeportError: (500, oauth("server_error")),
+    e.Invalid: (400, oauth("invalid_request")),
+    e.Unknown: (404, oauth("invalid_request")),
+    e.Conflict: (409, oauth("invalid_request")),
+    e.TooLarge: (413, oauth("invalid_request")),
+    e.GrantUnsupported: (400, oauth("unsupported_grant_type")),
+    # 403 in place of RFC 6749's 400, as Docker's service has it.
+    e.Denied: (403, oauth("access_denied")),
+    e.NotAuthenticated: (403, oauth("invalid_grant")),
+    e.PasswordRefused: (403, oauth("access_denied")),
+    e.TooMany: (429, oauth("slow_down")),
+    e.Unavailable: (503, oauth("temporarily_unavailable")),
+}
+"""Of `/oauth`."""
+
 ORGANIZATION_ERRORS: Table = {**HUB_ERRORS, e.FieldInvalid: (400, error_of_fields), e.Conflict: (400, error)}
 """Of the routes of members, of which the description knows no 409."""
 

@@ -28,7 +28,7 @@ _SECURITY: Mapping[Bearer, list[dict[str, list[str]]]] = {
 
 # Paths by which older clients know what has a newer one. A GET with a body is a former way, too.
 _FORMER = ("/v2/repositories", "/v2/api_tokens", "/api/search/v3")
-_DESCRIBED = ("/v2/", "/v1/search", "/v1/_ping", "/api/search/")
+_DESCRIBED = ("/v2/", "/v1/search", "/v1/_ping", "/api/search/", "/api/billing/", "/oauth/")
 
 _INTRODUCTION = """\
 What a client of Docker Hub knows, on a host of your own.
@@ -72,6 +72,7 @@ _ERRORS = {
 
 _PARAMETERS = {
     "account": "Name of an organization or a user.",
+    "account_id": "The UUID of an organization or a user, with or without dashes.",
     "delivery_id": "The UUID that the list shows.",
     "domain": "Name of a domain.",
     "group_id": "The number that the list of groups shows.",
@@ -105,6 +106,13 @@ class FieldErrors(msgspec.Struct):
 
     fields: dict[str, list[str]]
     text: str
+
+
+class OAuthError(msgspec.Struct):
+    """What the logins of programs are refused with (RFC 6749 §5.2, RFC 8628 §3.5)."""
+
+    error: str
+    error_description: str
 
 
 class RateLimited(msgspec.Struct):
@@ -209,7 +217,7 @@ class _Schemas:
     """The schemas of all types that operations mention, each struct once."""
 
     def __init__(self, operations: Sequence[Operation]) -> None:
-        types: list[Any] = [Error, FieldErrors, RateLimited, Status]
+        types: list[Any] = [Error, FieldErrors, OAuthError, RateLimited, Status]
         for operation in operations:
             types += [type_ for type_ in (_body(operation), _answer(operation)) if type_ is not None]
             types += [query.type for query in operation.told.query]
@@ -256,7 +264,7 @@ def _describe(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         described["parameters"] = parameters
     if (body := _body(operation)) is not None and operation.method != "get":
         content = {"schema": schemas.of(body), "example": example_of(body)}
-        described["requestBody"] = {"required": True, "content": {"application/json": content}}
+        described["requestBody"] = {"required": True, "content": {told.body_media_type: content}}
     return described
 
 
@@ -321,6 +329,8 @@ def _error(operation: Operation, code: int, schemas: _Schemas) -> dict[str, Any]
 def _error_schema(operation: Operation, code: int, schemas: _Schemas) -> Mapping[str, Any]:
     if code == 429:
         return schemas.of(RateLimited)
+    if operation.path.startswith("/oauth/"):
+        return schemas.of(OAuthError)
     if operation.told.section is Section.AUDIT_LOGS:
         return schemas.of(Status)
     if code == 400:

@@ -56,7 +56,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     `summary` is a title where the handler's name does not make a good one, `permission` a sentence on who may call it.
     `opened_by` is the scope by which an organization's access token is let in (`ANY_SCOPE`: each is); empty: none is.
     An extension is not Docker's. `body` and `answer` are types where the handler's signature does not show them;
-    `answer_media_type` is that of an answer which is not JSON.
+    `body_media_type` and `answer_media_type` are those of what is not JSON.
     """
 
     section: Section
@@ -67,6 +67,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     opened_by: str
     query: tuple[Query, ...]
     body: Any
+    body_media_type: str
     answer: Any
     answer_media_type: str
     is_extension: bool
@@ -86,6 +87,7 @@ def reference(
     opened_by: str = "",
     query: Sequence[Query] = (),
     body: Any = None,
+    body_media_type: str = "application/json",
     answer: Any = None,
     answer_media_type: str = "application/json",
     is_extension: bool = False,
@@ -100,6 +102,7 @@ def reference(
         opened_by=opened_by,
         query=tuple(query),
         body=body,
+        body_media_type=body_media_type,
         answer=answer,
         answer_media_type=answer_media_type,
         is_extension=is_extension,

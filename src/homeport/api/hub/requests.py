@@ -3,6 +3,7 @@
 import re
 from functools import cached_property
 from typing import Any, TypeVar
+from urllib.parse import parse_qs
 
 import msgspec
 from litestar import Request
@@ -19,6 +20,7 @@ from homeport.errors import BodyInvalid, FieldInvalid, HomeportError, NotAuthent
 T = TypeVar("T")
 
 BODY_SIZE_LIMIT = 1024 * 1024
+FORM_FIELDS_LIMIT = 64
 
 CLOSED_TO_ORGANIZATIONS = "/v2/repositories"
 """Former paths; Docker's service refuses the tokens of organizations there, whatever their scopes."""
@@ -68,6 +70,22 @@ class HubRequest(Request[Any, Any, Any]):
         field = self.route_handler.parsed_data_field
         assert field is not None
         return await self.decoded(field.annotation)
+
+    async def decoded_form(self, type_: type[T]) -> T:
+        """The body, a form, as a struct of texts.
+
+        Raises:
+            BodyInvalid: not a form.
+            FieldInvalid: a field is missing.
+        """
+        try:
+            fields = parse_qs((await self.body()).decode(), keep_blank_values=True, max_num_fields=FORM_FIELDS_LIMIT)
+        except ValueError:
+            raise _malformed("not a form in UTF-8") from None
+        try:
+            return msgspec.convert({name: values[0] for name, values in fields.items()}, type_)
+        except msgspec.ValidationError as error:
+            raise _explained(str(error)) from None
 
     async def decoded(self, type_: type[T]) -> T:
         """The body as a struct.

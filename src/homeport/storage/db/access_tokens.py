@@ -28,16 +28,17 @@ async def insert(
     address_ranges: str = "[]",
     can_derive: bool = False,
     parent_id: int | None = None,
+    generated_by: str = "manual",
 ) -> AccessToken:
     token = await tx.one(
         AccessToken,
         f"""
         insert into access_tokens (uuid, account_id, label, secret_sha256, scopes, created_at, expires_at,
             expires_at_text, creator_ip, creator_ua, description, created_by, grants, address_ranges, can_derive,
-            parent_id)
+            parent_id, generated_by)
         values (:uuid, :account_id, :label, :secret_sha256, :scopes, :now, :expires_at,
             :expires_at_text, :creator_ip, :creator_ua, :description, :created_by, :grants, :address_ranges,
-            :can_derive, :parent_id)
+            :can_derive, :parent_id, :generated_by)
         returning {_COLUMNS}
         """,
         uuid=str(uuid4()),
@@ -56,6 +57,7 @@ async def insert(
         address_ranges=address_ranges,
         can_derive=can_derive,
         parent_id=parent_id,
+        generated_by=generated_by,
     )
     assert token is not None
     return token
@@ -122,6 +124,19 @@ async def list_page(tx: Transaction, *, account_id: int, offset: int, limit: int
         account_id=account_id,
         offset=offset,
         limit=limit,
+    )
+
+
+async def list_generated(tx: Transaction, *, account_id: int, generated_by: str) -> list[AccessToken]:
+    """Tokens of an account that were not made by hand, the newest first; the caller bounds their number."""
+    return await tx.many(
+        AccessToken,
+        f"""
+        select {_COLUMNS} from access_tokens where account_id = :account_id and generated_by = :generated_by
+        order by id desc
+        """,
+        account_id=account_id,
+        generated_by=generated_by,
     )
 
 

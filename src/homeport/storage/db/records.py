@@ -434,6 +434,31 @@ class Confirmation(msgspec.Struct, frozen=True):
     used_at: datetime | None
 
 
+class DeviceStatus(StrEnum):
+    """How far the login of a program is."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+    USED = "used"
+
+
+class DeviceLogin(msgspec.Struct, frozen=True):
+    """The login of a program that somebody approves on a page. `address` and `user_agent` are the program's."""
+
+    id: int
+    client_id: str
+    status: DeviceStatus
+    address: str
+    user_agent: str
+    created_at: datetime
+    expires_at: datetime
+    polled_at: datetime | None
+    interval_s: int
+    account_id: int | None
+    credentials_version: int | None
+
+
 class Blob(msgspec.Struct, frozen=True):
     id: int
     digest: str

@@ -134,7 +134,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     content_types: Sequence[str] = ()
 
 
-def _listed(table: str) -> str:
+def listed(table: str) -> str:
+    """The columns of a `ListedRepository`; `accounts` are the namespaces."""
     return f"""{table}.id, accounts.name as namespace, {table}.name, {table}.is_private, {table}.is_active,
         {table}.description, {table}.star_count, {table}.pull_count, {table}.storage_bytes, {table}.created_at,
         {table}.updated_at, {table}.modified_at, {table}.categories, {table}.media_types, {table}.content_types"""
@@ -195,7 +196,7 @@ async def list_page(
     return await tx.many(
         ListedRepository,
         f"""
-        select {_listed("page")} from (
+        select {listed("page")} from (
             select repositories.* from repositories where {_conditions(filter_)}
             order by {order.format(table="repositories")} limit :limit offset :offset
         ) as page join accounts on accounts.id = page.namespace_id
@@ -215,7 +216,7 @@ async def get_details(tx: Transaction, repository_id: int, *, actor_id: int | No
     return await tx.one(
         RepositoryDetails,
         f"""
-        select {_listed("repositories")}, repositories.full_description,
+        select {listed("repositories")}, repositories.full_description,
             (select count(*) from repository_collaborators where repository_id = repositories.id)
                 as collaborator_count,
             exists (select 1 from repository_stars where repository_id = repositories.id and account_id = :actor_id)
@@ -449,6 +450,22 @@ async def delete(tx: Transaction, repository_id: int) -> bool:
 class _Name(msgspec.Struct, frozen=True):
     namespace: str
     name: str
+
+
+async def list_names(tx: Transaction, filter_: Filter, *, limit: int) -> list[RepositoryName]:
+    """Names of repositories, in their order, as `count` counts them."""
+    found = await tx.many(
+        _Name,
+        f"""
+        select accounts.name as namespace, page.name from (
+            select namespace_id, name from repositories where {_conditions(filter_)} order by name limit :limit
+        ) as page join accounts on accounts.id = page.namespace_id
+        order by page.name
+        """,
+        **_parameters(filter_),
+        limit=limit,
+    )
+    return [RepositoryName(row.namespace, row.name) for row in found]
 
 
 async def list_names_with_blob(tx: Transaction, *, digest: str) -> list[RepositoryName]:

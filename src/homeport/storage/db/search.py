@@ -195,12 +195,13 @@ async def list_namespace_ids_of_member(
     return [row.id for row in found]
 
 
-_VISIBLE = {
+VISIBLE = {
     Sight.PUBLIC: "not repositories.is_private",
     Sight.OPENED: f"""(not repositories.is_private or repositories.namespace_id in (:namespace_ids...bigint)
         or repositories.id in ({COLLABORATED}) or repositories.id in ({THROUGH_TEAMS}))""",
     Sight.ALL: "true",
 }
+"""A condition on a repository for each sight of a `View`, whose ids are parameters of these names."""
 
 # Where one of the platforms of the tag that was moved last is wanted.
 _LATEST = (
@@ -278,7 +279,7 @@ async def list_seen(
         _Id,
         f"""
         select repositories.id from repositories join accounts on accounts.id = repositories.namespace_id
-        where repositories.id in (:ids...bigint) and accounts.is_active and {_VISIBLE[view.sight]}
+        where repositories.id in (:ids...bigint) and accounts.is_active and {VISIBLE[view.sight]}
             and {reached(view.reaches)} {_filtered(filter_)}
         order by {_order(order, words, is_descending=is_descending)}
         """,
