@@ -30,7 +30,7 @@ from tests.api.test_access_matrix import (
     ask,
     values_for,
 )
-from tests.home import Home, unique
+from tests.home import Home, push_image, unique
 
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -162,6 +162,10 @@ def an_organization(place: Place) -> None:
     place.home.organization(place.owner)
 
 
+def a_move(place: Place) -> None:
+    push_image(place.registry, place.repository, place.values["tag"], text=unique("moved"))
+
+
 def by(fresh: Callable[[Place, Caller], object]) -> Callable[[Place], object]:
     return lambda place: fresh(place, place.caller)
 
@@ -182,6 +186,7 @@ LISTS: dict[str, Make | None] = {
     "/v2/users/{user}/repositories/starred": a_star,
     "/v2/search/repositories?query={org_name}": a_repository,
     "/v2/mails": by(an_invite),
+    "/v2/namespaces/{namespace}/repositories/{repository}/tags/{tag}/history": a_move,
     **{
         path: make
         for start, one in (
