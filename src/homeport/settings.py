@@ -202,6 +202,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Annotated[int, Meta(ge=0, le=36_500)],
         Meta(description="Days after which events of the audit logs are deleted; 0 keeps them for ever."),
     ] = 90
+    garbage_grace_hours: Annotated[
+        Annotated[int, Meta(ge=1, le=24 * 365)],
+        Meta(description="Hours that a pushed blob waits for the manifest that names it before it is garbage."),
+    ] = 24
+    untagged_retention_days: Annotated[
+        Annotated[int, Meta(ge=0, le=36_500)],
+        Meta(
+            description="Days after which a manifest is deleted that has no tag, has not been pulled, and is in no "
+            "index that is kept; 0 keeps them for ever."
+        ),
+    ] = 0
     plans: Annotated[
         Plans,
         Meta(description="Features and limits of each plan: a table, in the variable as JSON; see [Plans](#plans)."),

@@ -51,6 +51,14 @@ UNDO_SEARCH = [
     "drop table repository_search",
 ]
 
+UNDO_GARBAGE = [
+    "drop index repository_blobs_condemned",
+    "alter table repository_blobs drop column condemned_at",
+    "drop index tag_moves_digest",
+    "drop table discarded_keys",
+    "drop table job_turns",
+]
+
 FILLED = {
     "repository_search": "repository_id, tokens",
     "repositories": "id, storage_bytes, media_types, content_types, categories, is_active, star_count, modified_at",
@@ -74,7 +82,7 @@ def test_what_was_pushed_before_is_counted_as_what_is_pushed_now(empty_settings:
             assert all(pushed.values())
             async with services.db.write() as tx:
                 undo_search = _undo_search(is_sqlite=empty_settings.is_sqlite)
-                for statement in [*undo_search, *UNDO_WEBHOOKS, *UNDO_ACCOUNTS, *UNDO_REPOSITORIES]:
+                for statement in [*UNDO_GARBAGE, *undo_search, *UNDO_WEBHOOKS, *UNDO_ACCOUNTS, *UNDO_REPOSITORIES]:
                     await tx.run(statement)
                 await tx.run("update alembic_version set version_num = :version", version="0003")
         assert not await is_current(empty_settings)

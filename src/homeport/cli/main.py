@@ -23,6 +23,7 @@ app.command(mails.app)
 app.command(maintenance.migrate)
 app.command(maintenance.seed)
 app.command(maintenance.fsck)
+app.command(maintenance.collect)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from homeport.core import audit, blobs, faults, manifest_parsing
-from homeport.core.access import Action, Actor, access_repository, access_repository_head
+from homeport.core.access import OPERATOR, Action, Actor, access_repository, access_repository_head
 from homeport.core.audit import AuditAction, Event
 from homeport.core.content_types import content_type, media_type
 from homeport.core.manifest_parsing import Parsed
@@ -21,7 +21,7 @@ from homeport.storage.db import repositories as repository_rows
 from homeport.storage.db import repository_types
 from homeport.storage.db import tags as tag_rows
 from homeport.storage.db.database import Transaction
-from homeport.storage.db.manifests import NewManifest
+from homeport.storage.db.manifests import NewManifest, TypedManifest
 from homeport.storage.db.records import Repository, TaggedManifest
 
 
@@ -198,12 +198,29 @@ async def delete(services: Services, *, actor: Actor, name: RepositoryName, refe
     faults.point("tag-delete-committed")
 
 
+async def expire(tx: Transaction, repository_id: int, digest: str) -> bool:
+    """Delete a manifest that has had no tag for longer than the site keeps such; False if it is gone already. The
+    caller holds the repository's lock.
+    """
+    repository = await repository_rows.get_by_id(tx, repository_id)
+    manifest = await rows.get_typed(tx, repository_id=repository_id, digest=digest)
+    if repository is None or manifest is None:
+        return False
+    await repository_rows.add_bytes(tx, repository.id, -manifest.size_bytes)
+    await _remove(tx, OPERATOR, repository, manifest, digest)
+    return True
+
+
 async def _delete_manifest(tx: Transaction, actor: Actor, repository: Repository, digest: Digest) -> None:
     manifest = await rows.get_typed(tx, repository_id=repository.id, digest=digest)
     if manifest is None:
         raise ManifestUnknown(digest)
     await repository_rows.touch(tx, repository.id, added_bytes=-manifest.size_bytes)
     await delete_tags(tx, actor=actor, repository=repository, tags=await tag_rows.list_of_manifest(tx, manifest.id))
+    await _remove(tx, actor, repository, manifest, digest)
+
+
+async def _remove(tx: Transaction, actor: Actor, repository: Repository, manifest: TypedManifest, digest: str) -> None:
     await rows.delete(tx, manifest.id)
     await repository_types.remove(
         tx, repository.id, media_type=media_type(manifest), content_type=content_type(manifest)

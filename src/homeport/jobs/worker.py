@@ -8,7 +8,7 @@ import structlog
 
 from homeport.core import uploads
 from homeport.core.services import Services
-from homeport.jobs import audit, mail_requests, mails, revocations, sessions, webhooks
+from homeport.jobs import audit, garbage, mail_requests, mails, revocations, sessions, webhooks
 from homeport.jobs.webhooks import Deliveries
 from homeport.storage.db.database import utcnow
 
@@ -18,6 +18,7 @@ FOLD_INTERVAL_S = 2.0
 CATCH_UP_INTERVAL_S = 0.5
 SWEEP_INTERVAL_S = 600.0
 AUDIT_RETENTION_INTERVAL_S = 3600.0
+GARBAGE_INTERVAL_S = 600.0
 MAIL_INTERVAL_S = 1.0
 MAIL_REQUEST_INTERVAL_S = 0.5
 WEBHOOK_INTERVAL_S = 0.5
@@ -40,6 +41,7 @@ async def _repeating(services: Services, deliveries: Deliveries) -> AsyncIterato
         asyncio.create_task(
             _repeat(AUDIT_RETENTION_INTERVAL_S, "drop old audit events", lambda: _drop_old_events(services))
         ),
+        asyncio.create_task(_repeat(GARBAGE_INTERVAL_S, "collect garbage", lambda: garbage.collect_in_turn(services))),
         asyncio.create_task(
             _repeat(MAIL_REQUEST_INTERVAL_S, "answer requests for mails", lambda: mail_requests.answer_all(services))
         ),
