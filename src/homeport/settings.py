@@ -257,6 +257,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Annotated[int, Meta(ge=1, le=36_500)],
         Meta(description="Days after which deliveries of webhooks are deleted."),
     ] = 30
+    jobs: Annotated[
+        bool,
+        Meta(
+            description="Do jobs (mails, webhooks, garbage, retention) beside the requests; false leaves them to "
+            "`homeport worker`."
+        ),
+    ] = True
     drain_timeout: Annotated[
         Positive, Meta(description="Seconds that running transfers have to finish after SIGTERM.")
     ] = 30

@@ -15,7 +15,6 @@ from homeport.core.access import OPERATOR
 from homeport.core.garbage import Collected
 from homeport.core.services import Services
 from homeport.errors import StoreUnavailable
-from homeport.jobs.garbage import collect_in_turn
 from homeport.names import RepositoryName
 from homeport.storage.db import garbage as rows
 from homeport.storage.db.database import Transaction, utcnow
@@ -246,19 +245,6 @@ def test_a_store_that_is_away_ends_the_run_and_the_next_goes_on(place: Place, mo
     assert findings(place.home) == []
     collect(place.home, hours=26)
     assert not has_bytes(place.home, key)
-
-
-def test_one_process_of_many_collects_each_hour(home: Home) -> None:
-    execute(home, "delete from job_turns")
-    before = value(home, int, "select coalesce(max(due_at), 0) from job_turns")
-    home.run(collect_in_turn)
-    due = value(home, int, "select due_at from job_turns where job = 'garbage'")
-    assert due > before
-    home.run(collect_in_turn)
-    assert value(home, int, "select due_at from job_turns where job = 'garbage'") == due
-    execute(home, "update job_turns set due_at = 1")
-    home.run(collect_in_turn)
-    assert value(home, int, "select due_at from job_turns where job = 'garbage'") > due
 
 
 # Manifests
