@@ -164,7 +164,7 @@ class Server:
 
     async def _start(self) -> None:
         services = await self._stack.enter_async_context(open_services(self._settings))
-        await self._stack.enter_async_context(worker.running(services))
+        await self._stack.enter_async_context(worker.running(services, is_for_all=self._settings.jobs))
         self._app = create_app(services)
         # What has been loaded so far stays: the collector need not walk through all of it again and again.
         gc.collect()

@@ -210,6 +210,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Annotated[int, Meta(ge=0, le=36_500)],
         Meta(description="Days that the history of tags names a digest after the tag has left it; 0 keeps all of it."),
     ] = 90
+    garbage_grace_hours: Annotated[
+        Annotated[int, Meta(ge=1, le=24 * 365)],
+        Meta(description="Hours that a pushed blob waits for the manifest that names it before it is garbage."),
+    ] = 24
+    untagged_retention_days: Annotated[
+        Annotated[int, Meta(ge=0, le=36_500)],
+        Meta(
+            description="Days after which a manifest is deleted that has no tag, has not been pulled, and is in no "
+            "index that is kept; 0 keeps them for ever."
+        ),
+    ] = 0
     plans: Annotated[
         Plans,
         Meta(description="Features and limits of each plan: a table, in the variable as JSON; see [Plans](#plans)."),
@@ -254,6 +265,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Annotated[int, Meta(ge=1, le=36_500)],
         Meta(description="Days after which deliveries of webhooks are deleted."),
     ] = 30
+    jobs: Annotated[
+        bool,
+        Meta(
+            description="Do jobs (mails, webhooks, garbage, retention) beside the requests; false leaves them to "
+            "`homeport worker`."
+        ),
+    ] = True
     drain_timeout: Annotated[
         Positive, Meta(description="Seconds that running transfers have to finish after SIGTERM.")
     ] = 30

@@ -305,6 +305,13 @@ def test_seeding_twice_changes_nothing(command: Command, empty_settings: Setting
     assert answer(command("fsck", "--json")) == {"errors": 0, "findings": []}
 
 
+def test_collecting_says_what_it_did(command: Command) -> None:
+    ok(command("seed"))
+    none = {"manifests": 0, "condemned": 0, "unlinked": 0, "deleted": 0, "discarded": 0}
+    assert answer(command("collect", "--json")) == none
+    assert "blobs deleted: 0, of bytes discarded: 0" in ok(command("collect"))
+
+
 def test_secrets_of_the_demo_are_shown_once(command: Command) -> None:
     first = ok(command("seed"))
     for words in ("password of demo-owner: ", "second factor of demo-elena: ", "(repo:read): dckr_pat_"):

@@ -298,7 +298,11 @@ def test_workers_share_the_outbox_and_send_each_mail_once(
         portal.call(box.post, *addresses)
 
         async def both() -> None:
-            async with running(box.services), running(other.services), anyio.create_task_group() as tasks:
+            async with (
+                running(box.services, is_for_all=True),
+                running(other.services, is_for_all=True),
+                anyio.create_task_group() as tasks,
+            ):
                 tasks.start_soon(box.send)
                 tasks.start_soon(other.send)
 

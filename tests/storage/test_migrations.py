@@ -65,6 +65,14 @@ UNDO_NARROW_TOKENS = [
 ]
 UNDO_DEVICE_LOGINS = ["drop table device_logins", "drop index access_tokens_generated"]
 
+UNDO_GARBAGE = [
+    "drop index repository_blobs_condemned",
+    "alter table repository_blobs drop column condemned_at",
+    "drop index tag_moves_digest",
+    "drop table discarded_keys",
+    "drop table job_turns",
+]
+
 FILLED = {
     "repository_search": "repository_id, tokens",
     "repositories": "id, storage_bytes, media_types, content_types, categories, is_active, star_count, modified_at, "
@@ -90,7 +98,13 @@ def test_what_was_pushed_before_is_counted_as_what_is_pushed_now(empty_settings:
             async with services.db.write() as tx:
                 undo_search = _undo_search(is_sqlite=empty_settings.is_sqlite)
                 before = [*UNDO_WEBHOOKS, *UNDO_ACCOUNTS, *UNDO_REPOSITORIES]
-                newest = [*UNDO_DEVICE_LOGINS, *UNDO_NARROW_TOKENS, *UNDO_ORGANIZATION_TOKENS, *UNDO_IMMUTABLE_TAGS]
+                newest = [
+                    *UNDO_GARBAGE,
+                    *UNDO_DEVICE_LOGINS,
+                    *UNDO_NARROW_TOKENS,
+                    *UNDO_ORGANIZATION_TOKENS,
+                    *UNDO_IMMUTABLE_TAGS,
+                ]
                 for statement in [*newest, *undo_search, *before]:
                     await tx.run(statement)
                 await tx.run("update alembic_version set version_num = :version", version="0003")

@@ -6,6 +6,7 @@ from homeport import __version__
 from homeport.cli import accounts, audit, mails, maintenance, orgs, scim, teams, users
 from homeport.cli.output import guarded
 from homeport.cli.serve import serve
+from homeport.cli.worker import work
 
 app = App(
     name="homeport",
@@ -13,6 +14,7 @@ app = App(
     version=__version__,
 )
 app.command(serve)
+app.command(work, name="worker")
 app.command(users.app)
 app.command(orgs.app)
 app.command(teams.app)
@@ -23,6 +25,7 @@ app.command(mails.app)
 app.command(maintenance.migrate)
 app.command(maintenance.seed)
 app.command(maintenance.fsck)
+app.command(maintenance.collect)
 
 
 def main() -> None:

@@ -34,10 +34,12 @@ async def access_blob(
         RepositoryUnknown, ImageRestricted: as `access_repository`, `access_repository_head`.
     """
     if is_head:
+        # A client that is about to push asks like this, and leaves out what is there.
         repository = await access_repository_head(tx, actor, name)
+        blob = await rows.get_lasting(tx, repository_id=repository.id, digest=digest)
     else:
         repository = await access_repository(tx, actor, name, Action.PULL)
-    blob = await rows.get_in_repository(tx, repository_id=repository.id, digest=digest)
+        blob = await rows.get_in_repository(tx, repository_id=repository.id, digest=digest)
     if blob is None:
         raise BlobUnknown(digest)
     return blob

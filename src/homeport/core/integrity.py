@@ -16,6 +16,7 @@ from homeport.errors import BlobUnknown, StoreUnavailable
 from homeport.names import Digest
 from homeport.search_tokens import tokens_of
 from homeport.storage.db import blobs as blob_rows
+from homeport.storage.db import garbage as garbage_rows
 from homeport.storage.db import integrity as rows
 from homeport.storage.db import uploads as upload_rows
 from homeport.storage.db.database import Transaction
@@ -103,10 +104,16 @@ async def _check_objects(services: Services) -> AsyncIterator[Finding]:
 
 
 async def _is_known(tx: Transaction, key: str) -> bool:
-    """Whether a sealed object is published, or belongs to an upload that is not finished or not swept yet."""
+    """Whether a sealed object is published, or was and waits to be discarded, or belongs to an upload that is not
+    finished or not swept yet.
+    """
     upload = key.rpartition("/")[2].partition(".")[0]
     # In this order: publishing writes the one row and deletes the other in the same transaction.
-    return await upload_rows.get(tx, upload) is not None or await blob_rows.is_key_published(tx, key)
+    return (
+        await upload_rows.get(tx, upload) is not None
+        or await blob_rows.is_key_published(tx, key)
+        or await garbage_rows.is_discarded(tx, key)
+    )
 
 
 async def _check_manifests(services: Services) -> AsyncIterator[Finding]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from homeport.core import audit, blobs, faults, immutable_tags, manifest_parsing
-from homeport.core.access import Action, Actor, access_repository, access_repository_head
+from homeport.core.access import OPERATOR, Action, Actor, access_repository, access_repository_head
 from homeport.core.audit import AuditAction
 from homeport.core.content_types import content_type, media_type
 from homeport.core.manifest_parsing import Parsed
@@ -16,10 +16,11 @@ from homeport.errors import ManifestBlobUnknown, ManifestInvalid, ManifestUnknow
 from homeport.names import Digest, Reference, RepositoryName, TagName
 from homeport.storage.db import blobs as blob_rows
 from homeport.storage.db import manifests as rows
+from homeport.storage.db import repositories as repository_rows
 from homeport.storage.db import repository_types
 from homeport.storage.db import tags as tag_rows
 from homeport.storage.db.database import Transaction
-from homeport.storage.db.manifests import NewManifest
+from homeport.storage.db.manifests import NewManifest, TypedManifest
 from homeport.storage.db.records import Repository, TaggedManifest, TagRules
 
 
@@ -198,6 +199,19 @@ async def delete(services: Services, *, actor: Actor, name: RepositoryName, refe
     faults.point("tag-delete-committed")
 
 
+async def expire(tx: Transaction, repository_id: int, digest: str) -> bool:
+    """Delete a manifest that has had no tag for longer than the site keeps such; False if it is gone already. The
+    caller holds the repository's lock.
+    """
+    repository = await repository_rows.get_by_id(tx, repository_id)
+    manifest = await rows.get_typed(tx, repository_id=repository_id, digest=digest)
+    if repository is None or manifest is None:
+        return False
+    await repository_rows.add_bytes(tx, repository.id, -manifest.size_bytes)
+    await _remove(tx, OPERATOR, repository, manifest, digest)
+    return True
+
+
 async def _delete_manifest(tx: Transaction, actor: Actor, repository: Repository, digest: Digest) -> None:
     manifest = await rows.get_typed(tx, repository_id=repository.id, digest=digest)
     if manifest is None:
@@ -205,6 +219,10 @@ async def _delete_manifest(tx: Transaction, actor: Actor, repository: Repository
     rules = await touch_repository(tx, repository, added_bytes=-manifest.size_bytes)
     await immutable_tags.check_content(tx, repository, rules, digest)
     await delete_tags(tx, actor=actor, repository=repository, tags=await tag_rows.list_of_manifest(tx, manifest.id))
+    await _remove(tx, actor, repository, manifest, digest)
+
+
+async def _remove(tx: Transaction, actor: Actor, repository: Repository, manifest: TypedManifest, digest: str) -> None:
     await rows.delete(tx, manifest.id)
     await repository_types.remove(
         tx, repository.id, media_type=media_type(manifest), content_type=content_type(manifest)

@@ -1,63 +1,88 @@
-"""Runs the jobs of one process beside its requests."""
+"""Runs jobs beside the requests of a server, or in a process of their own (`homeport worker`)."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 
+import msgspec
 import structlog
 
 from homeport.core import uploads
 from homeport.core.services import Services
-from homeport.jobs import audit, mail_requests, mails, revocations, sessions, tag_history, webhooks
+from homeport.jobs import audit, garbage, mail_requests, mails, revocations, sessions, tag_history, webhooks
+from homeport.jobs.turns import in_turn
 from homeport.jobs.webhooks import Deliveries
 from homeport.storage.db.database import utcnow
 
 log = structlog.get_logger()
 
-FOLD_INTERVAL_S = 2.0
-CATCH_UP_INTERVAL_S = 0.5
-SWEEP_INTERVAL_S = 600.0
-AUDIT_RETENTION_INTERVAL_S = 3600.0
-TAG_HISTORY_INTERVAL_S = 6 * 3600.0  # it looks at every tag
-MAIL_INTERVAL_S = 1.0
-MAIL_REQUEST_INTERVAL_S = 0.5
-WEBHOOK_INTERVAL_S = 0.5
+SWEPT_EVERY = timedelta(minutes=10)
+EVENTS_DROPPED_EVERY = timedelta(hours=1)
+GARBAGE_COLLECTED_EVERY = timedelta(hours=1)
+MOVES_DROPPED_EVERY = timedelta(hours=6)  # it looks at every move
 
 
-@contextlib.asynccontextmanager
-async def running(services: Services) -> AsyncIterator[None]:
-    """Keep the jobs going while the block runs; what was counted is written at its end."""
-    async with webhooks.delivering(services) as deliveries, _repeating(services, deliveries):
-        yield
+class Job(msgspec.Struct, frozen=True):
+    """What is done again and again, `every_s` seconds after it has ended."""
+
+    name: str
+    every_s: float
+    run: Callable[[], Awaitable[object]]
 
 
-@contextlib.asynccontextmanager
-async def _repeating(services: Services, deliveries: Deliveries) -> AsyncIterator[None]:
-    tasks = [
-        asyncio.create_task(_repeat(FOLD_INTERVAL_S, "fold pulls", lambda: services.pulls.fold(services.db))),
-        asyncio.create_task(_repeat(FOLD_INTERVAL_S, "fold activity", lambda: services.activity.fold(services.db))),
-        asyncio.create_task(_repeat(CATCH_UP_INTERVAL_S, "catch up with revocations", services.authenticator.catch_up)),
-        asyncio.create_task(_repeat(SWEEP_INTERVAL_S, "sweep", lambda: _sweep(services))),
-        asyncio.create_task(
-            _repeat(AUDIT_RETENTION_INTERVAL_S, "drop old audit events", lambda: _drop_old_events(services))
-        ),
-        asyncio.create_task(_repeat(TAG_HISTORY_INTERVAL_S, "drop old moves of tags", lambda: _drop_moves(services))),
-        asyncio.create_task(
-            _repeat(MAIL_REQUEST_INTERVAL_S, "answer requests for mails", lambda: mail_requests.answer_all(services))
-        ),
-        asyncio.create_task(_repeat(MAIL_INTERVAL_S, "send mails", lambda: mails.send_due(services))),
-        asyncio.create_task(_repeat(WEBHOOK_INTERVAL_S, "deliver to webhooks", deliveries.begin_due)),
+def own_jobs(services: Services) -> list[Job]:
+    """What each process has to do for itself: write down what it remembers, and forget what has been revoked."""
+    return [
+        Job("fold pulls", 2.0, lambda: services.pulls.fold(services.db)),
+        Job("fold activity", 2.0, lambda: services.activity.fold(services.db)),
+        Job("catch up with revocations", 0.5, services.authenticator.catch_up),
     ]
+
+
+def shared_jobs(services: Services, deliveries: Deliveries) -> list[Job]:
+    """What any process may do for all, and any number of them at once: they claim what they work on, or take turns."""
+    return [
+        Job("answer requests for mails", 0.5, lambda: mail_requests.answer_all(services)),
+        Job("send mails", 1.0, lambda: mails.send_due(services)),
+        Job("deliver to webhooks", 0.5, deliveries.begin_due),
+        Job("sweep", 60.0, lambda: in_turn(services, "sweep", SWEPT_EVERY, _sweep)),
+        Job(
+            "drop old audit events",
+            60.0,
+            lambda: in_turn(services, "audit retention", EVENTS_DROPPED_EVERY, _drop_old_events),
+        ),
+        Job("drop old moves of tags", 60.0, lambda: in_turn(services, "tag history", MOVES_DROPPED_EVERY, _drop_moves)),
+        Job("collect garbage", 60.0, lambda: in_turn(services, "garbage", GARBAGE_COLLECTED_EVERY, garbage.collect)),
+    ]
+
+
+@contextlib.asynccontextmanager
+async def running(services: Services, *, is_for_all: bool) -> AsyncIterator[None]:
+    """Keep this process's own jobs going while the block runs, and those that are `is_for_all` too, if it is to."""
+    async with contextlib.AsyncExitStack() as stack:
+        jobs = own_jobs(services)
+        if is_for_all:
+            deliveries = await stack.enter_async_context(webhooks.delivering(services))
+            jobs += shared_jobs(services, deliveries)
+        await stack.enter_async_context(_repeating(jobs))
+        try:
+            yield
+        finally:
+            for fold in (services.pulls.fold, services.activity.fold):
+                with contextlib.suppress(Exception):
+                    await fold(services.db)
+
+
+@contextlib.asynccontextmanager
+async def _repeating(jobs: list[Job]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(_repeat(job)) for job in jobs]
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        with contextlib.suppress(Exception):
-            await services.pulls.fold(services.db)
-        with contextlib.suppress(Exception):
-            await services.activity.fold(services.db)
 
 
 async def _sweep(services: Services) -> None:
@@ -81,11 +106,11 @@ async def _drop_moves(services: Services) -> None:
         log.info("moves of tags dropped", count=dropped)
 
 
-async def _repeat(interval_s: float, name: str, job: Callable[[], Awaitable[object]]) -> None:
+async def _repeat(job: Job) -> None:
     """A job that fails is told of and tried again: it must not end with one bad moment of the database."""
     while True:
-        await asyncio.sleep(interval_s)
+        await asyncio.sleep(job.every_s)
         try:
-            await job()
+            await job.run()
         except Exception:
-            log.exception("job failed", job=name)
+            log.exception("job failed", job=job.name)

@@ -53,6 +53,26 @@ async def get_in_repository(tx: Transaction, *, repository_id: int, digest: str)
     )
 
 
+async def get_lasting(tx: Transaction, *, repository_id: int, digest: str) -> Blob | None:
+    """A blob that a repository sees, unless it is condemned as garbage: whoever asks may count on it to stay."""
+    return await tx.one(
+        Blob,
+        """
+        select blobs.id, blobs.digest, blobs.size_bytes, storage_key
+        from blobs join repository_blobs on blob_id = blobs.id
+        where blobs.digest = :digest and repository_id = :repository_id and (
+            condemned_at is null or exists (
+                select 1 from manifest_references
+                where manifest_references.repository_id = :repository_id
+                    and manifest_references.digest = :digest
+            )
+        )
+        """,
+        repository_id=repository_id,
+        digest=digest,
+    )
+
+
 async def link(tx: Transaction, *, repository_id: int, digest: str) -> bool:
     """Let a repository see a blob; False if the blob is not there."""
     return bool(
@@ -60,7 +80,8 @@ async def link(tx: Transaction, *, repository_id: int, digest: str) -> bool:
             """
             insert into repository_blobs (repository_id, blob_id, created_at)
             select :repository_id, id, :now from blobs where digest = :digest
-            on conflict (repository_id, blob_id) do update set created_at = excluded.created_at
+            on conflict (repository_id, blob_id)
+                do update set created_at = excluded.created_at, condemned_at = null
             """,
             repository_id=repository_id,
             digest=digest,

@@ -212,6 +212,20 @@ async def exists(tx: Transaction, repository_id: int) -> bool:
     return bool(await tx.value(int, "select 1 from repositories where id = :id", id=repository_id))
 
 
+async def get_by_id(tx: Transaction, repository_id: int) -> Repository | None:
+    """A repository, with nothing granted to anybody."""
+    return await tx.one(
+        Repository,
+        """
+        select repositories.id, namespace_id, accounts.name as namespace, repositories.name, is_private,
+            cast(null as text) as role, cast(null as text) as collaborator_permission,
+            cast(null as text) as team_permission, false as audits_pulls, cast(null as text) as restricting_organization
+        from repositories join accounts on accounts.id = namespace_id where repositories.id = :id
+        """,
+        id=repository_id,
+    )
+
+
 async def get_details(tx: Transaction, repository_id: int, *, actor_id: int | None) -> RepositoryDetails | None:
     return await tx.one(
         RepositoryDetails,
@@ -430,6 +444,15 @@ async def get_tag_rules(tx: Transaction, repository_id: int) -> TagRules | None:
         TagRules,
         "select has_immutable_tags, immutable_tag_rules from repositories where id = :id",
         id=repository_id,
+    )
+
+
+async def add_bytes(tx: Transaction, repository_id: int, added_bytes: int) -> None:
+    """What is kept for a repository has changed, by nobody's doing. The caller holds its lock, as for `touch`."""
+    await tx.run(
+        "update repositories set storage_bytes = storage_bytes + :added_bytes where id = :id",
+        id=repository_id,
+        added_bytes=added_bytes,
     )
 
 

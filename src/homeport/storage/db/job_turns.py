@@ -1,0 +1,20 @@
+"""Statements on whose turn a job is, where many processes run the same jobs."""
+
+from datetime import datetime
+
+from homeport.storage.db.database import Transaction
+
+
+async def take(tx: Transaction, job: str, *, now: datetime, next_at: datetime) -> bool:
+    """Take the turn of a job, if it is due; it is due again at `next_at`."""
+    return bool(
+        await tx.run(
+            """
+            insert into job_turns (job, due_at) values (:job, :next_at)
+            on conflict (job) do update set due_at = excluded.due_at where job_turns.due_at <= :now
+            """,
+            job=job,
+            now=now,
+            next_at=next_at,
+        )
+    )
