@@ -29,8 +29,9 @@ from homeport.errors import HomeportError
 from homeport.jobs import worker
 from homeport.logs import configure_logs
 from homeport.names import RESERVED_NAMES
-from homeport.settings import Settings
+from homeport.settings import Settings, SettingsError
 from homeport.storage.blobs.filesystem import FilesystemStore
+from homeport.storage.cache.cache import Counters
 from homeport.storage.cache.memory import MemoryCounters
 from homeport.storage.db import accounts as account_rows
 from homeport.storage.db.engine import open_database
@@ -51,6 +52,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         DatabaseUnavailable, StoreUnavailable
     """
     db = await open_database(settings)
+    stack = contextlib.AsyncExitStack()
     try:
         async with db.read() as tx:
             keys = await account_rows.list_signing_keys(tx)
@@ -68,10 +70,30 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             pulls=pulls,
             activity=activity,
             recent=Recent(db),
-            counters=MemoryCounters(),
+            counters=await stack.enter_async_context(counting(settings)),
         )
     finally:
+        await stack.aclose()
         await db.close()
+
+
+@contextlib.asynccontextmanager
+async def counting(settings: Settings) -> AsyncIterator[Counters]:
+    """Where limits are counted.
+
+    Raises:
+        SettingsError: Valkey's client is not installed.
+    """
+    local = MemoryCounters()
+    if not settings.valkey_url:
+        yield local
+        return
+    try:
+        from homeport.storage.cache.valkey import connected  # noqa: PLC0415 - an extra, not needed for one process
+    except ImportError:
+        raise SettingsError("valkey_url needs the extra `valkey`: install homeport[valkey]") from None
+    async with connected(settings.valkey_url, local=local) as shared:
+        yield shared
 
 
 def create_app(services: Services) -> Application:

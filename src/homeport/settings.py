@@ -22,8 +22,9 @@ _SMTP_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 
 PREFIX = "HOMEPORT_"
 CONFIG_VARIABLE = "HOMEPORT_CONFIG"
-_WITH_PASSWORD = {"database_url", "smtp_url"}
+_WITH_PASSWORD = {"database_url", "smtp_url", "valkey_url"}
 _NOT_SETTINGS = {CONFIG_VARIABLE, "HOMEPORT_FAULT_POINT"}
+_VALKEY_SCHEMES = ("valkey://", "valkeys://", "redis://", "rediss://", "unix://")
 _PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+")
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -124,6 +125,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     database_url: Annotated[
         str,
         Meta(description="`postgresql://…`; empty for SQLite in the data folder."),
+    ] = ""
+    valkey_url: Annotated[
+        str,
+        Meta(
+            description="A Valkey server in which all workers count limits together, `valkey://host:6379/0`, with TLS "
+            "`valkeys://`; empty: each worker process counts by itself."
+        ),
     ] = ""
     public_url: Annotated[
         str,
@@ -394,6 +402,8 @@ def _check_urls(settings: Settings, origin: Mapping[str, str]) -> None:
         raise SettingsError(
             f"{origin['database_url']}: database_url cannot be read; odd characters in a password have to be encoded"
         ) from None
+    if settings.valkey_url and not settings.valkey_url.startswith(_VALKEY_SCHEMES):
+        raise SettingsError(f"{origin['valkey_url']}: valkey_url has to begin with valkey://, valkeys:// or unix://")
     _check_mail(settings, origin)
 
 

@@ -25,4 +25,8 @@ async def _readiness(services: Services) -> tuple[int, dict[str, str]]:
         await services.blobs.check()
     except HomeportError as error:
         checks["blobs"] = str(error)
-    return (200 if set(checks.values()) == {"ok"} else 503), checks
+    status = 200 if set(checks.values()) == {"ok"} else 503
+    if services.settings.valkey_url:
+        # Without it everything goes on, with limits that are wider.
+        checks["valkey"] = "ok" if await services.counters.is_shared() else "away"
+    return status, checks

@@ -72,6 +72,11 @@ async def set_up(settings: Settings) -> SetUp:
     except OSError as error:
         raise CommandError(f"cannot make the data folder {settings.data}: {error.strerror}") from None
     await asyncio.to_thread(FilesystemStore(settings.blobs_path).prepare)
+    if settings.valkey_url:
+        from homeport.app import counting  # noqa: PLC0415 - loads the services, which this process needs for nothing else
+
+        async with counting(settings):
+            pass
     is_migrated = await migrate(settings)
     db = await open_database(settings)
     try:

@@ -27,3 +27,7 @@ class Counters(Protocol):
     async def look(self, key: str, *, limit: int, window_s: int) -> Window:
         """How it stands, without counting; `is_allowed` tells whether a hit would be."""
         ...
+
+    async def is_shared(self) -> bool:
+        """Whether all workers count together now."""
+        ...

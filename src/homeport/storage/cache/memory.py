@@ -44,6 +44,10 @@ class MemoryCounters:
             count = _Count(int(now) + window_s)
         return count.window(limit, is_allowed=count.hits < limit)
 
+    async def is_shared(self) -> bool:
+        """Never."""
+        return False
+
     def __len__(self) -> int:
         """Keys that are kept, those whose window is over among them."""
         return sum(map(len, self._counts.values()))
