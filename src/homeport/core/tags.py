@@ -152,7 +152,8 @@ async def move_tags(
     """
     found = await rows.list_named(tx, repository_id=repository.id, names=list(names)) if names else []
     present = {tag.name: tag for tag in found}
-    await immutable_tags.check_tags(repository, rules, [tag.name for tag in found if tag.digest != digest])
+    moving = [name for name in names if name in present and present[name].digest != digest]
+    await immutable_tags.check_tags(repository, rules, moving)
     for name in names:
         await rows.put(
             tx,
