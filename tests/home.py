@@ -41,7 +41,7 @@ from tests.postgres import free_port
 T = TypeVar("T")
 PASSWORD = "a long enough password"
 ADMIN_PASSWORD = "the password of the tests"
-READY_WITHIN_S = 20
+READY_WITHIN_S = 60
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"

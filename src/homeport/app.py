@@ -60,17 +60,18 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await asyncio.to_thread(blobs.prepare)
         pulls = PullLog()
         activity = ActivityLog()
+        counters = await stack.enter_async_context(counting(settings))
         authenticator = Authenticator(db, Signer(keys), pulls=pulls, activity=activity, settings=settings)
         yield Services(
             settings=settings,
             db=db,
             blobs=blobs,
             authenticator=authenticator,
-            logins=Logins(db, authenticator, pulls=pulls, activity=activity, settings=settings),
+            logins=Logins(db, authenticator, counters, pulls=pulls, activity=activity, settings=settings),
             pulls=pulls,
             activity=activity,
             recent=Recent(db),
-            counters=await stack.enter_async_context(counting(settings)),
+            counters=counters,
         )
     finally:
         await stack.aclose()

@@ -123,3 +123,16 @@ def test_a_key_that_comes_back_gets_a_place_behind_the_others() -> None:
         ]
 
     run(main())
+
+
+def test_what_is_cleared_begins_anew() -> None:
+    async def main() -> None:
+        counters = MemoryCounters()
+        for window_s in (60, 600):
+            await counters.hit("a", limit=1, window_s=window_s)
+        await counters.clear("a", window_s=60)
+        await counters.clear("never counted", window_s=60)
+        assert (await counters.hit("a", limit=1, window_s=60)).is_allowed
+        assert not (await counters.hit("a", limit=1, window_s=600)).is_allowed
+
+    run(main())

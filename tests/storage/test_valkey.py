@@ -83,6 +83,19 @@ def test_keys_and_lengths_of_windows_are_counted_apart(server: ValkeyServer) -> 
     counting(url_of(server), verb)
 
 
+def test_what_is_cleared_begins_anew_for_all(server: ValkeyServer) -> None:
+    key = unique("key \ud800")
+
+    async def verb(one: Counters, two: Counters) -> None:
+        await one.hit(key, limit=1, window_s=600)
+        await two.clear(key, window_s=600)
+        await two.clear(unique("never counted"), window_s=600)
+        assert (await one.hit(key, limit=1, window_s=600)).is_allowed
+        assert not (await two.hit(key, limit=1, window_s=600)).is_allowed
+
+    counting(url_of(server), verb)
+
+
 def test_a_window_ends_when_it_says(server: ValkeyServer) -> None:
     key = unique("key")
 
@@ -158,6 +171,16 @@ def test_workers_count_requests_together(server: ValkeyServer, new_home: NewHome
         answers = [httpx.get(url) for _ in range(35)]  # each on a connection of its own: either worker answers
     assert [int(answer.headers["x-ratelimit-remaining"]) for answer in answers] == [*range(29, -1, -1), *[0] * 5]
     assert [answer.status_code for answer in answers] == [404] * 30 + [429] * 5
+
+
+def test_workers_count_failed_logins_together(server: ValkeyServer, new_home: NewHome) -> None:
+    variables = {"HOMEPORT_VALKEY_URL": url_of(server), "HOMEPORT_WORKERS": "2"}
+    server.client().flushall()
+    with new_home("sqlite", HOMEPORT_LOGIN_ATTEMPTS_PER_ACCOUNT="5", **variables) as home:
+        body = {"username": home.user().name, "password": "wrong"}
+        answers = [httpx.post(f"{home.url}/v2/users/login", json=body) for _ in range(8)]
+    assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 3
+    assert 0 < int(answers[-1].headers["retry-after"]) <= home.settings.login_attempts_window
 
 
 def test_readiness_tells_of_it_and_does_not_need_it(tmp_path: Path) -> None:

@@ -3,8 +3,6 @@
 A limit of 0 is none. Windows are those of `storage/cache`: the first request begins one.
 """
 
-import time
-
 from homeport.addresses import counted_as
 from homeport.core.access import Actor
 from homeport.core.services import Services
@@ -35,7 +33,7 @@ async def count_pull(services: Services, actor: Actor, *, address: str) -> None:
     if limit:
         window = await services.counters.hit(f"pull {_caller(actor, address)}", limit=limit, window_s=window_s)
         if not window.is_allowed:
-            raise TooManyPulls(limit, window_s, seconds_until(window.reset_at))
+            raise TooManyPulls(limit, window_s, window.wait_s)
 
 
 async def count_mail_request(services: Services, *, address: str) -> None:
@@ -47,7 +45,7 @@ async def count_mail_request(services: Services, *, address: str) -> None:
     limit = services.settings.mail_requests_per_address
     window = await services.counters.hit(f"mail {counted_as(address)}", limit=limit, window_s=MAIL_REQUESTS_WINDOW_S)
     if not window.is_allowed:
-        raise TooManyMailRequests(seconds_until(window.reset_at))
+        raise TooManyMailRequests(window.wait_s)
 
 
 async def count_device_code(services: Services, *, address: str) -> None:
@@ -59,7 +57,7 @@ async def count_device_code(services: Services, *, address: str) -> None:
     limit, window_s = services.settings.login_attempts_per_address, services.settings.login_attempts_window
     window = await services.counters.hit(f"device code {counted_as(address)}", limit=limit, window_s=window_s)
     if not window.is_allowed:
-        raise TooManyDeviceCodes(seconds_until(window.reset_at))
+        raise TooManyDeviceCodes(window.wait_s)
 
 
 async def look_at_pulls(services: Services, actor: Actor, *, address: str) -> Window | None:
@@ -73,11 +71,6 @@ async def look_at_pulls(services: Services, actor: Actor, *, address: str) -> Wi
 def pull_limit(settings: Settings, actor: Actor) -> int:
     """Pulls that the caller has within `pull_limit_window`; 0 for any number."""
     return settings.pull_limit_anonymous if actor.is_anonymous else settings.pull_limit_user
-
-
-def seconds_until(reset_at: int) -> int:
-    """Whole seconds to wait until a time in seconds since 1970; one at least."""
-    return max(1, reset_at - int(time.time()))
 
 
 def _caller(actor: Actor, address: str) -> str:

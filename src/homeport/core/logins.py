@@ -10,7 +10,7 @@ Attempts are limited by address, and by account: passwords and codes each for th
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -29,6 +29,7 @@ from homeport.core import (
 )
 from homeport.core.access import Actor
 from homeport.core.activity import ActivityLog, Door, Method, Visit
+from homeport.core.attempts import Attempts
 from homeport.core.audit import AuditAction
 from homeport.core.authentication import REFRESH_AUDIENCE, SECOND_FACTOR_AUDIENCE, Authenticator, Credential
 from homeport.core.pulls import PullLog
@@ -43,7 +44,7 @@ from homeport.errors import (
     TooManyAttempts,
 )
 from homeport.settings import Settings
-from homeport.storage.cache.memory import AttemptLimiter
+from homeport.storage.cache.cache import Counters
 from homeport.storage.db import access_tokens as token_rows
 from homeport.storage.db import accounts as rows
 from homeport.storage.db import audit as audit_rows
@@ -65,16 +66,23 @@ class Logins:
     """Lets people in; one for a process."""
 
     def __init__(
-        self, db: Database, authenticator: Authenticator, *, pulls: PullLog, activity: ActivityLog, settings: Settings
+        self,
+        db: Database,
+        authenticator: Authenticator,
+        counters: Counters,
+        *,
+        pulls: PullLog,
+        activity: ActivityLog,
+        settings: Settings,
     ) -> None:
         self._db = db
         self._authenticator = authenticator
         self._pulls = pulls
         self._activity = activity
-        attempts, window_s = settings.login_attempts_per_account, settings.login_attempts_window
-        self._accounts = AttemptLimiter(attempts=attempts, window_s=window_s)
-        self._codes = AttemptLimiter(attempts=attempts, window_s=window_s)
-        self._addresses = AttemptLimiter(attempts=settings.login_attempts_per_address, window_s=window_s)
+        limit, window_s = settings.login_attempts_per_account, settings.login_attempts_window
+        self._accounts = Attempts(counters, "password", limit=limit, window_s=window_s)
+        self._codes = Attempts(counters, "code", limit=limit, window_s=window_s)
+        self._addresses = Attempts(counters, "login from", limit=settings.login_attempts_per_address, window_s=window_s)
         self._password_turns = asyncio.Semaphore(passwords.THREADS)
 
     async def log_in(self, name: str, secret: str, visit: Visit, *, takes_organizations: bool = False) -> Credential:
@@ -88,7 +96,7 @@ class Logins:
             TooManyAttempts
         """
         name = name.lower()
-        with self._counted_address(visit.address):
+        async with self._counted_address(visit.address):
             if secret.startswith(access_tokens.PREFIX):
                 return await self._log_in_by_token(name, secret, visit, AccountKind.USER)
             if secret.startswith(org_access_tokens.PREFIX):
@@ -104,7 +112,7 @@ class Logins:
             CredentialsInvalid: the code is wrong or was used before, or the token is no good (any more).
             PasswordRefused, TooManyAttempts
         """
-        with self._counted_address(visit.address):
+        async with self._counted_address(visit.address):
             try:
                 credential = await self._authenticator.credential(
                     login_token, audience=SECOND_FACTOR_AUDIENCE, address=visit.address
@@ -164,33 +172,33 @@ class Logins:
         """
         visit = Visit(Door.HUB, actor.address, actor.user_agent)
         try:
-            with self._counted_address(visit.address):
+            async with self._counted_address(visit.address):
                 return await self._account_of(actor.name, password, visit)
         except CredentialsInvalid:
             raise FieldInvalid({"password": ["This is not your password."]}, "wrong password") from None
 
-    @contextlib.contextmanager
-    def one_code(self, account_uuid: str) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def one_code(self, account_uuid: str) -> AsyncIterator[None]:
         """The block tries one code of an account, and ends with an error if it was wrong.
 
         Raises:
             TooManyAttempts
         """
         # Counted before it is looked at: otherwise a thousand at once would all be below the limit.
-        if blocked_s := self._codes.attempt(account_uuid):
+        if blocked_s := await self._codes.attempt(account_uuid):
             raise TooManyAttempts(blocked_s)
         yield
-        self._codes.succeeded(account_uuid)
+        await self._codes.succeeded(account_uuid)
 
-    @contextlib.contextmanager
-    def _counted_address(self, address: str) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def _counted_address(self, address: str) -> AsyncIterator[None]:
         """Count the failures of an address; one that has had too many is not listened to."""
         key = counted_as(address)
-        _refuse_if_blocked(self._addresses, key)
+        await _refuse_if_blocked(self._addresses, key)
         try:
             yield
         except (CredentialsInvalid, OrganizationLogin):
-            self._addresses.failed(key)
+            await self._addresses.failed(key)
             raise
 
     async def _log_in_by_password(self, name: str, password: str, visit: Visit) -> Credential:
@@ -212,11 +220,11 @@ class Logins:
         # A name is locked whether it exists or not. Its access tokens go on working: nobody can guess those, and
         # a stranger's guesses must not stop a team's pipelines.
         counted = name[:COUNTED_NAME_LENGTH]
-        _refuse_if_blocked(self._accounts, counted)
+        await _refuse_if_blocked(self._accounts, counted)
         async with self._password_turns:
             # Asked again when its turn has come: guesses that arrive at once are as few as those one by one.
-            _refuse_if_blocked(self._addresses, counted_as(visit.address))
-            _refuse_if_blocked(self._accounts, counted)
+            await _refuse_if_blocked(self._addresses, counted_as(visit.address))
+            await _refuse_if_blocked(self._accounts, counted)
             async with self._db.read() as tx:
                 account = await rows.get(tx, name)
             is_right = await passwords.verify_password(password, account.password_hash if account else None)
@@ -224,7 +232,7 @@ class Logins:
                 raise OrganizationLogin
             if is_right and account is not None and account.is_active:
                 return account
-            self._accounts.failed(counted)
+            await self._accounts.failed(counted)
         if account is not None:
             reason = "deactivated" if is_right else "wrong password"
             self._activity.tell(activity.failed_login(account, visit, Method.PASSWORD, reason=reason))
@@ -244,7 +252,7 @@ class Logins:
     async def _log_in_with_code(self, credential: Credential, code: str, visit: Visit) -> Credential:
         account = credential.account
         actor = Actor(name=account.name, address=visit.address, user_agent=visit.user_agent)
-        with self.one_code(account.uuid):
+        async with self.one_code(account.uuid):
             async with self._db.write() as tx:
                 await _refuse_under_sso(tx, account)
                 method = await second_factors.take_code(tx, account.id, code)
@@ -301,9 +309,9 @@ class Logins:
             self._activity.tell(event)
 
 
-def _refuse_if_blocked(limiter: AttemptLimiter, key: str) -> None:
+async def _refuse_if_blocked(attempts: Attempts, key: str) -> None:
     """Raises: TooManyAttempts."""
-    if blocked_s := limiter.blocked_for_s(key):
+    if blocked_s := await attempts.blocked_for_s(key):
         raise TooManyAttempts(blocked_s)
 
 

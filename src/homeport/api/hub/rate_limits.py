@@ -1,7 +1,6 @@
 """Docker Hub API §Rate limiting: the answer to those who ask too often."""
 
 from homeport.api.http import Response
-from homeport.core.limits import seconds_until
 from homeport.storage.cache.cache import Window
 
 
@@ -11,7 +10,7 @@ def refusal(window: Window) -> Response:
         429,
         [
             (b"content-type", b"application/json"),
-            (b"retry-after", b"%d" % seconds_until(window.reset_at)),
+            (b"retry-after", b"%d" % window.wait_s),
             (b"x-retry-after", b"%d" % window.reset_at),
         ],
         b'{"detail":"Rate limit exceeded","error":false}',

@@ -128,9 +128,8 @@ async def confirm_second_factor(
     """Switch the second factor on with a first code. Bearer and refresh tokens that a password bought before end;
     personal access tokens go on.
     """
-    with services.logins.one_code(request.actor.account_uuid):
-        async with services.db.write() as tx:
-            confirmed = await second_factors.confirm(tx, actor=request.actor, code=data.code)
+    async with services.logins.one_code(request.actor.account_uuid), services.db.write() as tx:
+        confirmed = await second_factors.confirm(tx, actor=request.actor, code=data.code)
     token = services.authenticator.hub_token(
         Credential(confirmed.account), lifetime_s=services.settings.login_token_lifetime
     )
@@ -148,9 +147,8 @@ async def renew_recovery_codes(
 ) -> NewRecoveryCodes:
     """New recovery codes in place of all that were left."""
     await services.logins.check_password(request.actor, data.password)
-    with services.logins.one_code(request.actor.account_uuid):
-        async with services.db.write() as tx:
-            codes = await second_factors.renew_recovery_codes(tx, actor=request.actor, code=data.code)
+    async with services.logins.one_code(request.actor.account_uuid), services.db.write() as tx:
+        codes = await second_factors.renew_recovery_codes(tx, actor=request.actor, code=data.code)
     return NewRecoveryCodes(codes)
 
 
@@ -181,9 +179,8 @@ async def disable_second_factor(
 
 async def _disable(data: PasswordAndCode, request: HubRequest, services: Services) -> None:
     await services.logins.check_password(request.actor, data.password)
-    with services.logins.one_code(request.actor.account_uuid):
-        async with services.db.write() as tx:
-            await second_factors.disable(tx, actor=request.actor, code=data.code)
+    async with services.logins.one_code(request.actor.account_uuid), services.db.write() as tx:
+        await second_factors.disable(tx, actor=request.actor, code=data.code)
 
 
 def _qr_code(uri: str) -> str:

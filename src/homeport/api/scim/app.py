@@ -96,7 +96,7 @@ class Scim:
         if window is None or window.is_allowed:
             return None
         answer = self._service.error_response(TooManyException())
-        answer.headers["Retry-After"] = str(limits.seconds_until(window.reset_at))
+        answer.headers["Retry-After"] = str(window.wait_s)
         answer.headers["X-Retry-After"] = str(window.reset_at)
         return answer
 

@@ -1,5 +1,6 @@
 """The contract of what counts for a while and may be lost: limits are kept by it."""
 
+import time
 from typing import Protocol
 
 import msgspec
@@ -12,6 +13,11 @@ class Window(msgspec.Struct, frozen=True):
     remaining: int
     reset_at: int
     is_allowed: bool
+
+    @property
+    def wait_s(self) -> int:
+        """Whole seconds to its end; one at least."""
+        return max(1, self.reset_at - int(time.time()))
 
 
 class Counters(Protocol):
@@ -26,6 +32,10 @@ class Counters(Protocol):
 
     async def look(self, key: str, *, limit: int, window_s: int) -> Window:
         """How it stands, without counting; `is_allowed` tells whether a hit would be."""
+        ...
+
+    async def clear(self, key: str, *, window_s: int) -> None:
+        """Forget what was counted."""
         ...
 
     async def is_shared(self) -> bool:

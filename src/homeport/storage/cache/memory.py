@@ -5,10 +5,6 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from itertools import islice
 
-from limits import RateLimitItem, RateLimitItemPerSecond
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
-
 from homeport.storage.cache.cache import Window
 
 KEYS_LIMIT = 100_000
@@ -44,6 +40,10 @@ class MemoryCounters:
             count = _Count(int(now) + window_s)
         return count.window(limit, is_allowed=count.hits < limit)
 
+    async def clear(self, key: str, *, window_s: int) -> None:
+        """Forget what was counted."""
+        self._counts[window_s].pop(key, None)
+
     async def is_shared(self) -> bool:
         """Never."""
         return False
@@ -75,33 +75,3 @@ class _Count:
 
     def window(self, limit: int, *, is_allowed: bool) -> Window:
         return Window(limit, max(limit - self.hits, 0), self.reset_at, is_allowed)
-
-
-class AttemptLimiter:
-    """So many failures for one key within a window of seconds."""
-
-    def __init__(self, *, attempts: int, window_s: int) -> None:
-        self._item: RateLimitItem = RateLimitItemPerSecond(attempts, window_s)
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
-
-    def blocked_for_s(self, key: str) -> int:
-        """Seconds until the key may try again; 0 if it may now."""
-        if self._limiter.test(self._item, key):
-            return 0
-        reset_at = self._limiter.get_window_stats(self._item, key).reset_time
-        return max(1, round(reset_at - time.time()))
-
-    def failed(self, key: str) -> None:
-        """Count a failure."""
-        self._limiter.hit(self._item, key)
-
-    def attempt(self, key: str) -> int:
-        """Count an attempt before its outcome is known, so that many at once are no way round the limit.
-
-        Seconds until the key may try again; 0 if it may now, and has been counted.
-        """
-        return 0 if self._limiter.hit(self._item, key) else max(1, self.blocked_for_s(key))
-
-    def succeeded(self, key: str) -> None:
-        """Take back what was counted."""
-        self._limiter.clear(self._item, key)

@@ -48,7 +48,8 @@ class ValkeyCounters:
     """`cache.Counters` of all processes that share a server; those of one process while it is away."""
 
     def __init__(self, client: Any, *, local: Counters) -> None:
-        self._script: Callable[..., Awaitable[tuple[int, int, int]]] = client.register_script(_SCRIPT)
+        self._client = client
+        self._script = client.register_script(_SCRIPT)
         self._local = local
         self._away_until = 0.0
         self._is_away = False
@@ -60,36 +61,53 @@ class ValkeyCounters:
 
     async def hit(self, key: str, *, limit: int, window_s: int) -> Window:
         """Count one if there is room."""
-        shared = await self._ask(key, limit, window_s, counts=True)
+        shared = await self._count(key, limit, window_s, counts=True)
         return shared or await self._local.hit(key, limit=limit, window_s=window_s)
 
     async def look(self, key: str, *, limit: int, window_s: int) -> Window:
         """How it stands, without counting."""
-        shared = await self._ask(key, limit, window_s, counts=False)
+        shared = await self._count(key, limit, window_s, counts=False)
         return shared or await self._local.look(key, limit=limit, window_s=window_s)
 
-    async def _ask(self, key: str, limit: int, window_s: int, *, counts: bool) -> Window | None:
+    async def clear(self, key: str, *, window_s: int) -> None:
+        """Forget what was counted, here and there."""
+        await self._local.clear(key, window_s=window_s)
+        await self._asked(lambda: self._client.delete(_key(key, window_s)))
+
+    async def _count(self, key: str, limit: int, window_s: int, *, counts: bool) -> Window | None:
         """None while the server is away."""
+        found: tuple[int, int, int] | None = await self._asked(
+            lambda: self._script(keys=[_key(key, window_s)], args=[limit, window_s, int(counts)])
+        )
+        if found is None:
+            return None
+        hits, reset_at, is_allowed = found
+        return Window(limit, max(limit - hits, 0), reset_at, bool(is_allowed))
+
+    async def _asked(self, ask: Callable[[], Awaitable[Any]]) -> Any:
+        """What the server says; None while it is away."""
         if self._is_away and time.monotonic() < self._away_until:
             return None
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                hits, reset_at, is_allowed = await self._script(
-                    keys=[f"{PREFIX}count:{window_s}:{key}"], args=[limit, window_s, int(counts)]
-                )
+                answer = await ask()
         except (ValkeyError, OSError, TimeoutError) as error:
             self._went_away(error)
             return None
         if self._is_away:
             self._is_away = False
             log.info("limits are counted by all workers together again")
-        return Window(limit, max(limit - hits, 0), reset_at, bool(is_allowed))
+        return answer
 
     def _went_away(self, error: Exception) -> None:
         self._away_until = time.monotonic() + RETRY_S
         if not self._is_away:
             self._is_away = True
             log.warning("valkey is away: each worker counts limits by itself", reason=str(error) or repr(error))
+
+
+def _key(key: str, window_s: int) -> bytes:
+    return f"{PREFIX}count:{window_s}:{key}".encode(errors="surrogatepass")  # of names that nobody can have, too
 
 
 @asynccontextmanager
