@@ -110,7 +110,7 @@ async def _is_known(tx: Transaction, key: str) -> bool:
     upload = key.rpartition("/")[2].partition(".")[0]
     # In this order: publishing writes the one row and deletes the other in the same transaction.
     return (
-        await upload_rows.get(tx, upload) is not None
+        await upload_rows.is_known(tx, upload)
         or await blob_rows.is_key_published(tx, key)
         or await garbage_rows.is_discarded(tx, key)
     )
