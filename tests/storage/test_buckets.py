@@ -7,9 +7,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
+import msgspec
 import pytest
 
 from homeport.errors import StoreUnavailable, UploadBusy, UploadUnknown
@@ -17,8 +19,9 @@ from homeport.names import Digest
 from homeport.settings import Settings, load
 from homeport.storage.blobs import bucket, s3
 from homeport.storage.blobs.bucket import Bucket
+from homeport.storage.blobs.leftovers import Leftovers
 from homeport.storage.blobs.s3 import PART_BYTES, S3Store, part_bytes
-from tests.buckets import READ_ONLY_KEY_ID, S3Server
+from tests.buckets import ACCESS_KEY_ID, READ_ONLY_KEY_ID, SECRET_ACCESS_KEY, S3Server
 from tests.home import digest_of
 from tests.meddling import Fault, Meddler
 from tests.storage.test_blobs import UNLIMITED, begun, keys, sealed, stream, whole
@@ -356,7 +359,7 @@ async def _append(store: S3Store, upload: str) -> None:
 
 
 def test_a_long_request_keeps_its_upload_from_the_sweeper(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "TOUCH_INTERVAL_S", 0)
+    monkeypatch.setattr(store, "_touch_interval_s", 0)
 
     async def run() -> None:
         upload = await begun(store)
@@ -375,6 +378,50 @@ def test_a_long_request_keeps_its_upload_from_the_sweeper(store: S3Store, monkey
         assert await store.size(upload) == 2 * PART_BYTES
 
     asyncio.run(run())
+
+
+def test_half_an_object_is_taken_away_once_nobody_can_be_writing_it(settings: Settings, store: S3Store) -> None:
+    async def run() -> None:
+        leftovers = Leftovers(settings)
+        far = datetime.now(UTC) + timedelta(hours=1)
+
+        async def left() -> int:
+            return len(await leftovers.find("blobs", before=far))
+
+        alive, dead = await begun(store), uuid4().hex
+        for number, upload in enumerate((alive, dead, dead)):
+            # What a process does first that dies then; any of its names may hold odd characters.
+            path = f"{urlsplit(settings.blob_url).path.strip('/')}/blobs/{upload}/{number} +é"
+            assert leftovers._ask("POST", path, {"uploads": ""})
+        assert await left() == 3
+        assert await leftovers.find("blobs", before=LONG_AGO) == []
+        await store.list_stale(before=LONG_AGO)
+        assert await left() == 3
+        await asyncio.sleep(1.5)
+        moment = datetime.now(UTC)
+        await asyncio.sleep(1.5)
+        await store.append(alive, stream(b"x"), offset=0, limit_bytes=UNLIMITED)
+        await store.list_stale(before=moment)
+        assert await left() == 1
+        assert await store.list_stale(before=far) == [alive]
+        assert await left() == 0
+
+    asyncio.run(run())
+
+
+def test_half_an_object_is_left_to_a_rule_of_the_bucket_where_the_key_is_unknown(settings: Settings) -> None:
+    role = msgspec.structs.replace(settings, blob_access_key_id="", blob_secret_access_key="")
+    wrong = msgspec.structs.replace(settings, blob_secret_access_key="another")
+    down = msgspec.structs.replace(settings, blob_endpoint="http://127.0.0.1:1")
+    for leftovers in (Leftovers(role, {}), Leftovers(wrong), Leftovers(down)):
+        assert asyncio.run(leftovers.find("blobs", before=datetime.now(UTC))) == []
+    environ = {"AWS_ACCESS_KEY_ID": ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY}
+    by_environment = Leftovers(role, environ)
+    path = f"{urlsplit(settings.blob_url).path.strip('/')}/blobs/x/y"
+    assert by_environment._ask("POST", path, {"uploads": ""})
+    (found,) = asyncio.run(by_environment.find("blobs", before=datetime.now(UTC) + timedelta(hours=1)))
+    assert found.path == "blobs/x/y"
+    asyncio.run(by_environment.abort(found))
 
 
 def test_a_signed_url_opens_one_blob_for_a_while(s3_server: S3Server) -> None:

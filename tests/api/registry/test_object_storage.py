@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,7 @@ from homeport.core.services import Services
 from homeport.names import Digest
 from homeport.settings import Settings, load
 from homeport.storage.blobs.bucket import Bucket
+from homeport.storage.blobs.leftovers import Leftovers
 from homeport.storage.db import blobs as blob_rows
 from tests.buckets import S3Server
 from tests.conftest import NewHome
@@ -263,6 +265,8 @@ def test_what_a_killed_process_had_not_finished_counts_as_nothing(tmp_path: Path
             connection.sendall(content[10:25_000_000])
             time.sleep(1)
             kill(process)
+    leftovers, far = Leftovers(load(variables, data=data)), datetime.now(UTC) + timedelta(hours=1)
+    assert len(asyncio.run(leftovers.find("blobs", before=far))) == 1
     with serving(data, **variables) as (url, _):
         answer = httpx.get(url + location, headers=headers)
         assert (answer.status_code, answer.headers["range"]) == (204, "0-9")
@@ -270,9 +274,11 @@ def test_what_a_killed_process_had_not_finished_counts_as_nothing(tmp_path: Path
         digest = digest_of(content)
         assert httpx.put(url + location, headers=headers, params={"digest": digest}).status_code == 201
         assert httpx.get(f"{url}/v2/admin/killed/blobs/{digest}", headers=headers).content == content
-    settings = load(variables, data=data)
+    settings = load(variables, data=data, upload_age_limit=1)
+    time.sleep(2.1)
     sweep(settings)
     assert len(objects(settings)) == 1
+    assert asyncio.run(leftovers.find("blobs", before=far)) == []
 
 
 @pytest.mark.parametrize("point", [point for point in faults.POINTS if point.startswith(("upload", "blob"))])

@@ -53,7 +53,7 @@ Version = dict[str, str]
 
 
 class Found(msgspec.Struct, frozen=True):
-    """An entry of a list."""
+    """What is told of an object."""
 
     path: str
     size: int
@@ -145,13 +145,21 @@ class Bucket:
 
     async def size(self, path: str) -> int | None:
         """How large an object is; None if there is none."""
+        found = await self._head(path)
+        return None if found is None else found.size
+
+    async def modified_at(self, path: str) -> datetime | None:
+        """When an object was written; None if there is none."""
+        found = await self._head(path)
+        return None if found is None else found.modified_at
+
+    async def _head(self, path: str) -> Found | None:
         with _explained(path):
             try:
-                found: int = (await self._store.head_async(path))["size"]
+                return _found(await self._store.head_async(path))
             except FileNotFoundError:
                 await self._confirm_missing(path)
                 return None
-        return found
 
     async def delete(self, paths: Sequence[str]) -> None:
         """Remove objects, whether or not they are there."""
@@ -172,7 +180,7 @@ class Bucket:
         with _explained(folder):
             async for page in self._store.list(folder):
                 for meta in page:
-                    yield Found(meta["path"], meta["size"], meta["last_modified"])
+                    yield _found(meta)
 
     async def sign(self, path: str, *, lifetime_s: int) -> str:
         """A URL with which anybody can read an object for so long."""
@@ -247,6 +255,10 @@ def _s3_config(settings: Settings) -> "S3Config":
     if settings.blob_kms_key_id:
         config["sse_kms_key_id"] = settings.blob_kms_key_id
     return config
+
+
+def _found(meta: Any) -> Found:
+    return Found(meta["path"], meta["size"], meta["last_modified"])
 
 
 def _version(result: Any) -> Version:

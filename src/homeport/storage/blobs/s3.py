@@ -37,6 +37,7 @@ from homeport.errors import (
 from homeport.names import Digest
 from homeport.settings import Settings
 from homeport.storage.blobs.bucket import Bucket, Version
+from homeport.storage.blobs.leftovers import Leftovers
 from homeport.storage.blobs.read_cache import ReadCache, read_file
 
 PART_BYTES = 8 * 1024 * 1024
@@ -79,6 +80,8 @@ class S3Store:
     def __init__(self, settings: Settings) -> None:
         """Raises: SettingsError: the library does not take the settings."""
         self._bucket = Bucket(settings)
+        self._leftovers = Leftovers(settings)
+        self._touch_interval_s = min(TOUCH_INTERVAL_S, settings.upload_age_limit / 4)
         self._redirect_lifetime_s = settings.blob_redirect_lifetime if settings.blob_redirects else 0
         self._cache = (
             ReadCache(settings.blob_cache_path, settings.blob_cache_size) if settings.blob_cache_size else None
@@ -118,7 +121,7 @@ class S3Store:
             touched = time.monotonic()
             async for part in stream.parts():
                 yield part
-                if time.monotonic() - touched > TOUCH_INTERVAL_S:
+                if time.monotonic() - touched > self._touch_interval_s:
                     state = await self._swap(state, state.gathered)
                     touched = time.monotonic()
 
@@ -154,7 +157,8 @@ class S3Store:
         await self._bucket.delete([found.path async for found in self._bucket.list(f"{_BLOBS}/{upload}")])
 
     async def list_stale(self, *, before: datetime) -> list[str]:
-        """Also ends what sealing began: takes away what is left beside a sealed blob."""
+        """Also takes away what nobody else would: what is left beside a sealed blob, and half of an object."""
+        await self._abort_leftovers(before)
         stale = []
         async for found in self._bucket.list(_UPLOADS):
             if found.modified_at < before and (state := await self._state(_upload(found.path))) is not None:
@@ -211,6 +215,14 @@ class S3Store:
 
     async def check(self) -> None:
         await self._bucket.check(f"{_PROBES}/check")
+
+    async def _abort_leftovers(self, before: datetime) -> None:
+        for leftover in await self._leftovers.find(_BLOBS, before=before):
+            upload = self.upload_of(leftover.path.removeprefix(f"{_BLOBS}/"))
+            modified_at = await self._bucket.modified_at(_state_path(upload))
+            # A long request renews the state of its upload.
+            if modified_at is None or modified_at < before:
+                await self._leftovers.abort(leftover)
 
     # States
 
