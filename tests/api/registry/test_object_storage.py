@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -73,18 +74,23 @@ def objects(settings: Settings) -> list[str]:
     return asyncio.run(run())
 
 
-def fsck(settings: Settings) -> list[str]:
-    """What `homeport fsck` finds."""
+def run_fsck(settings: Settings) -> tuple[int, dict[str, Any]]:
+    """Status and outcome of `homeport fsck`."""
     names = ("database_url", "blob_url", "blob_endpoint", "blob_region", "blob_access_key_id", "blob_secret_access_key")
     variables = {f"HOMEPORT_{name.upper()}": str(getattr(settings, name)) for name in names}
     if settings.blob_cache_size:
         variables |= {"HOMEPORT_BLOB_REDIRECTS": "false", "HOMEPORT_BLOB_CACHE_SIZE": str(settings.blob_cache_size)}
     command = [sys.executable, "-m", "homeport", "fsck", "--json", "--data", str(settings.data)]
     run = subprocess.run(command, env=clean_environment(**variables), capture_output=True, text=True, check=False)
-    assert "findings" in run.stdout, run.stdout + run.stderr
-    found = [finding["kind"] for finding in json.loads(run.stdout)["findings"]]
-    assert run.returncode == bool(found)
-    return found
+    return run.returncode, json.loads(run.stdout)
+
+
+def fsck(settings: Settings) -> list[str]:
+    """The kinds of what `homeport fsck` finds."""
+    status, outcome = run_fsck(settings)
+    assert "findings" in outcome, outcome
+    assert status == bool(outcome["findings"])
+    return [finding["kind"] for finding in outcome["findings"]]
 
 
 async def _delete(services: Services, digest: str) -> str:
@@ -341,6 +347,8 @@ def test_while_the_store_is_down_pushes_and_pulls_are_asked_to_come_back(tmp_pat
             # What is in the database is served meanwhile.
             assert client.get("/v2/admin/up/manifests/latest").content == manifest
             assert client.get("/healthz").status_code == 200
+            status, outcome = run_fsck(load(variables, data=tmp_path / "hub"))
+            assert (status, list(outcome)) == (1, ["error"])
         finally:
             s3_server.start()
         assert client.get("/readyz").status_code == 200

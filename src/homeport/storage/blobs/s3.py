@@ -28,6 +28,7 @@ import msgspec
 
 from homeport.errors import (
     BlobTooLarge,
+    BlobUnknown,
     DigestMismatch,
     HomeportError,
     StoreUnavailable,
@@ -320,8 +321,14 @@ class S3Store:
         return piece.name
 
     async def _read_pieces(self, upload: str, pieces: Iterable[_Piece]) -> AsyncIterator[bytes]:
+        """Raises: UploadBusy, UploadUnknown: they were taken away meanwhile."""
         for piece in pieces:
-            _, chunks = await self._bucket.open(_blob_path(upload, piece.name), length=piece.size)
+            try:
+                _, chunks = await self._bucket.open(_blob_path(upload, piece.name), length=piece.size)
+            except BlobUnknown:
+                if piece in (await self._access(upload)).gathered.pieces:
+                    raise StoreUnavailable("it has lost a part of the upload") from None
+                raise UploadBusy from None
             async for chunk in chunks:
                 yield chunk
 
