@@ -42,7 +42,7 @@ from homeport.storage.blobs.leftovers import Leftovers
 from homeport.storage.blobs.read_cache import ReadCache, read_file
 
 PART_BYTES = 8 * 1024 * 1024
-"""An upload holds four of them in memory at most. They grow where `blob_size_limit` asks for it."""
+"""An upload holds about five of them in memory. They grow where `blob_size_limit` asks for it."""
 PARTS_LIMIT = 10_000
 OBJECT_BYTES_LIMIT = 5 * 1024**4
 TOUCH_INTERVAL_S = 300.0
