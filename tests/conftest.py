@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from homeport.settings import Settings, load
+from tests.buckets import S3Server, running_s3
 from tests.home import Home, running_server, settings_of
 from tests.postgres import running_postgres
 
@@ -26,6 +27,13 @@ def postgres() -> Iterator[str]:
     # Not in pytest's folder: other sessions that run meanwhile may clear that.
     with tempfile.TemporaryDirectory() as folder, running_postgres(Path(folder)) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """A server that speaks S3. Whoever stops it starts it again."""
+    with tempfile.TemporaryDirectory() as folder, running_s3(Path(folder)) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

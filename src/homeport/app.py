@@ -30,7 +30,7 @@ from homeport.jobs import worker
 from homeport.logs import configure_logs
 from homeport.names import RESERVED_NAMES
 from homeport.settings import Settings, SettingsError
-from homeport.storage.blobs.filesystem import FilesystemStore
+from homeport.storage.blobs.opening import open_store
 from homeport.storage.cache.cache import Counters
 from homeport.storage.cache.memory import MemoryCounters
 from homeport.storage.db import accounts as account_rows
@@ -49,15 +49,14 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Connect to everything; the database has to be migrated and prepared.
 
     Raises:
-        DatabaseUnavailable, StoreUnavailable
+        DatabaseUnavailable, StoreUnavailable, SettingsError
     """
     db = await open_database(settings)
     stack = contextlib.AsyncExitStack()
     try:
         async with db.read() as tx:
             keys = await account_rows.list_signing_keys(tx)
-        blobs = FilesystemStore(settings.blobs_path)
-        await asyncio.to_thread(blobs.prepare)
+        blobs = await open_store(settings)
         pulls = PullLog()
         activity = ActivityLog()
         counters = await stack.enter_async_context(counting(settings))

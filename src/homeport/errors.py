@@ -605,6 +605,7 @@ class DatabaseUnavailable(Unavailable):
 class StoreUnavailable(Unavailable):
     def __init__(self, why: str) -> None:
         super().__init__(f"the blob store is not available: {why}")
+        self.why = why
 
 
 class StoreFull(Unavailable):

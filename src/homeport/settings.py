@@ -22,7 +22,7 @@ _SMTP_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 
 PREFIX = "HOMEPORT_"
 CONFIG_VARIABLE = "HOMEPORT_CONFIG"
-_WITH_PASSWORD = {"database_url", "smtp_url", "valkey_url"}
+_WITH_PASSWORD = {"database_url", "smtp_url", "valkey_url", "blob_secret_access_key"}
 _NOT_SETTINGS = {CONFIG_VARIABLE, "HOMEPORT_FAULT_POINT"}
 _VALKEY_SCHEMES = ("valkey://", "valkeys://", "redis://", "rediss://", "unix://")
 _PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+")
@@ -133,6 +133,41 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "`valkeys://`; empty: each worker process counts by itself."
         ),
     ] = ""
+    blob_url: Annotated[
+        str,
+        Meta(
+            description="Bucket of the blobs: `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`; "
+            "empty: the data folder. See [Object storage](operations/object-storage.md)."
+        ),
+    ] = ""
+    blob_endpoint: Annotated[
+        str, Meta(description="Address of a store that speaks S3, e.g. `https://s3.example.com`; empty: Amazon's.")
+    ] = ""
+    blob_region: Annotated[str, Meta(description="Region of the S3 bucket; empty: what the environment says.")] = ""
+    blob_path_style: Annotated[
+        bool, Meta(description="Name the S3 bucket in the path; false: in the host, in front of the endpoint's.")
+    ] = True
+    blob_access_key_id: Annotated[
+        str, Meta(description="Access key of S3; empty: what the environment or the machine's role gives.")
+    ] = ""
+    blob_secret_access_key: Annotated[str, Meta(description="The secret of `blob_access_key_id`.")] = ""
+    blob_encryption: Annotated[
+        Literal["", "AES256", "aws:kms", "aws:kms:dsse"],
+        Meta(description="Encryption that S3 is asked for with each object; empty: what the bucket does by itself."),
+    ] = ""
+    blob_kms_key_id: Annotated[str, Meta(description="Key of the encryptions `aws:kms…`; empty: the account's.")] = ""
+    blob_redirects: Annotated[
+        bool,
+        Meta(description="Send pulls of blobs on to the bucket by signed URLs; false: pass the bytes through."),
+    ] = True
+    blob_redirect_lifetime: Annotated[
+        Annotated[int, Meta(ge=1, le=7 * 24 * 3600)],
+        Meta(description="Seconds that such a URL can be used to begin a download."),
+    ] = 300
+    blob_cache_size: Annotated[
+        Limit,
+        Meta(description="Bytes of blobs that are kept on this machine while they are passed through; 0: none."),
+    ] = 0
     public_url: Annotated[
         str,
         Meta(
@@ -305,6 +340,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.data / "blobs"
 
     @property
+    def blob_cache_path(self) -> Path:
+        return self.data / "blob-cache"
+
+    @property
     def listen_url(self) -> str:
         """Where this machine reaches the server."""
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -405,6 +444,7 @@ def _check_urls(settings: Settings, origin: Mapping[str, str]) -> None:
     if settings.valkey_url and not settings.valkey_url.startswith(_VALKEY_SCHEMES):
         raise SettingsError(f"{origin['valkey_url']}: valkey_url has to begin with valkey://, valkeys:// or unix://")
     _check_mail(settings, origin)
+    _check_bucket(settings, origin)
 
 
 def _check_mail(settings: Settings, origin: Mapping[str, str]) -> None:
@@ -420,6 +460,43 @@ def _check_mail(settings: Settings, origin: Mapping[str, str]) -> None:
             raise SettingsError(f"{origin['smtp_url']}: with smtp_url, public_url has to be set too")
     if settings.mail_from and not is_mail_address(settings.mail_from):
         raise SettingsError(f"{origin['mail_from']}: mail_from has to be an e-mail address")
+
+
+_BUCKET_URL = re.compile(r"(s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)*")
+_OF_S3 = (
+    *("blob_endpoint", "blob_region", "blob_path_style", "blob_access_key_id", "blob_secret_access_key"),
+    *("blob_encryption", "blob_kms_key_id"),
+)
+_OF_BUCKETS = ("blob_redirects", "blob_redirect_lifetime", "blob_cache_size")
+
+
+def _check_bucket(settings: Settings, origin: Mapping[str, str]) -> None:
+    """Raises: SettingsError: a setting that cannot be right, or that would do nothing where it stands."""
+    if settings.blob_url and not _BUCKET_URL.fullmatch(settings.blob_url):
+        raise SettingsError(f"{origin['blob_url']}: blob_url has to be s3://, gs:// or az://, a bucket and a prefix")
+    for name in _useless(settings):
+        if getattr(settings, name) != getattr(DEFAULTS, name):
+            raise SettingsError(f"{origin[name]}: {name} does nothing for the blob_url {settings.blob_url!r}")
+    if bool(settings.blob_access_key_id) != bool(settings.blob_secret_access_key):
+        raise SettingsError("blob_access_key_id and blob_secret_access_key go together: one of them is missing")
+    if settings.blob_kms_key_id and not settings.blob_encryption.startswith("aws:kms"):
+        raise SettingsError(f"{origin['blob_kms_key_id']}: blob_kms_key_id needs blob_encryption to be aws:kms")
+    if settings.blob_endpoint and not _PUBLIC_URL.fullmatch(settings.blob_endpoint):
+        raise SettingsError(
+            f"{origin['blob_endpoint']}: blob_endpoint has to be a scheme and a host: https://s3.example.com"
+        )
+    if settings.blob_cache_size and settings.blob_redirects:
+        raise SettingsError(f"{origin['blob_cache_size']}: blob_cache_size does nothing unless blob_redirects is false")
+
+
+def _useless(settings: Settings) -> tuple[str, ...]:
+    """Settings of buckets that the bucket, or the folder, knows nothing of."""
+    if not settings.blob_url:
+        return (*_OF_S3, *_OF_BUCKETS)
+    return () if settings.blob_url.startswith("s3://") else _OF_S3
+
+
+DEFAULTS = Settings()
 
 
 def _read_file(path: Path) -> dict[str, Any]:

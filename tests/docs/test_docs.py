@@ -42,6 +42,16 @@ def test_the_page_of_settings_tells_of_every_feature_and_limit_of_a_plan(tmp_pat
     assert load({"HOMEPORT_PLANS": variable[1]}).plans.team.members == 25
 
 
+def test_the_settings_of_the_page_on_object_storage_can_be_set() -> None:
+    page = (ROOT / "docs/operations/object-storage.md").read_text()
+    blocks = re.findall(r"^```shell\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    for block in blocks:
+        variables = dict(re.findall(r"^(HOMEPORT_\w+)=(.*)$", block, re.MULTILINE))
+        assert load(variables).blob_url == variables["HOMEPORT_BLOB_URL"]
+        assert len(variables) == sum(not line.startswith("#") for line in block.splitlines())
+    assert len(blocks) > 3
+
+
 def test_links_lead_somewhere() -> None:
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
     assert len(pages) > 8

@@ -45,6 +45,8 @@ UNDO_WEBHOOKS = [
     f"drop table {table}" for table in ("webhook_deliveries", "webhook_events", "webhook_targets", "webhooks")
 ]
 
+UNDO_UPLOADS = ["alter table uploads drop column is_discarded"]
+
 UNDO_SEARCH = [
     *(f"drop index {index}" for index in ("repositories_popular_star_count", "repositories_popular_pull_count")),
     "drop index accounts_badge",
@@ -99,6 +101,7 @@ def test_what_was_pushed_before_is_counted_as_what_is_pushed_now(empty_settings:
                 undo_search = _undo_search(is_sqlite=empty_settings.is_sqlite)
                 before = [*UNDO_WEBHOOKS, *UNDO_ACCOUNTS, *UNDO_REPOSITORIES]
                 newest = [
+                    *UNDO_UPLOADS,
                     *UNDO_GARBAGE,
                     *UNDO_DEVICE_LOGINS,
                     *UNDO_NARROW_TOKENS,

@@ -51,6 +51,32 @@ def test_a_flag_beats_a_variable_beats_the_file(tmp_path: Path) -> None:
         ),
         ({"HOMEPORT_SMTP_URL": "http://mail", "HOMEPORT_MAIL_FROM": "a@b"}, ["HOMEPORT_SMTP_URL", "smtps://"]),
         ({"HOMEPORT_SMTP_URL": "smtp://mail:0x19", "HOMEPORT_MAIL_FROM": "a@b"}, ["HOMEPORT_SMTP_URL", "cannot"]),
+        ({"HOMEPORT_BLOB_URL": "ftp://bucket"}, ["HOMEPORT_BLOB_URL", "s3://"]),
+        ({"HOMEPORT_BLOB_URL": "s3://"}, ["HOMEPORT_BLOB_URL", "a bucket"]),
+        ({"HOMEPORT_BLOB_URL": "s3://bucket/a//b"}, ["HOMEPORT_BLOB_URL", "a prefix"]),
+        ({"HOMEPORT_BLOB_URL": "s3://bucket/a/"}, ["HOMEPORT_BLOB_URL", "a prefix"]),
+        ({"HOMEPORT_BLOB_REDIRECTS": "false"}, ["HOMEPORT_BLOB_REDIRECTS", "does nothing"]),
+        ({"HOMEPORT_BLOB_ENDPOINT": "https://s3.example.com"}, ["HOMEPORT_BLOB_ENDPOINT", "does nothing"]),
+        (
+            {"HOMEPORT_BLOB_URL": "gs://bucket", "HOMEPORT_BLOB_ENCRYPTION": "AES256"},
+            ["HOMEPORT_BLOB_ENCRYPTION", "does nothing"],
+        ),
+        (
+            {"HOMEPORT_BLOB_URL": "az://bucket", "HOMEPORT_BLOB_PATH_STYLE": "false"},
+            ["HOMEPORT_BLOB_PATH_STYLE", "does nothing"],
+        ),
+        (
+            {"HOMEPORT_BLOB_URL": "s3://bucket", "HOMEPORT_BLOB_ENCRYPTION": "rot13"},
+            ["HOMEPORT_BLOB_ENCRYPTION", "rot13"],
+        ),
+        (
+            {"HOMEPORT_BLOB_URL": "s3://b", "HOMEPORT_BLOB_ENCRYPTION": "AES256", "HOMEPORT_BLOB_KMS_KEY_ID": "k"},
+            ["HOMEPORT_BLOB_KMS_KEY_ID", "aws:kms"],
+        ),
+        ({"HOMEPORT_BLOB_URL": "s3://b", "HOMEPORT_BLOB_ACCESS_KEY_ID": "k"}, ["blob_secret_access_key", "missing"]),
+        ({"HOMEPORT_BLOB_URL": "s3://b", "HOMEPORT_BLOB_ENDPOINT": "s3.example.com"}, ["BLOB_ENDPOINT", "scheme"]),
+        ({"HOMEPORT_BLOB_URL": "s3://b", "HOMEPORT_BLOB_CACHE_SIZE": "9"}, ["BLOB_CACHE_SIZE", "blob_redirects"]),
+        ({"HOMEPORT_BLOB_URL": "s3://b", "HOMEPORT_BLOB_REDIRECT_LIFETIME": "604801"}, ["LIFETIME", "604800"]),
         ({"HOMEPORT_MAIL_FROM": "Hub <hub@example.com>"}, ["HOMEPORT_MAIL_FROM", "address"]),
     ],
 )

@@ -1,5 +1,8 @@
 """The `homeport` program: the server, and operators' commands over the same verbs that the doors call."""
 
+import sys
+
+import structlog
 from cyclopts import App
 
 from homeport import __version__
@@ -29,4 +32,6 @@ app.command(maintenance.collect)
 
 
 def main() -> None:
+    # What a command prints is its outcome.
+    structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=sys.stderr))
     guarded(app)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+import msgspec
 from cyclopts import Parameter
 
 from homeport.app import open_services
@@ -38,6 +39,8 @@ async def _run(settings: Settings, command: Callable[[Services], Awaitable[T]]) 
         raise CommandError(f"there is no Homeport in {settings.data}: `homeport migrate` or `homeport serve` makes one")
     if not await is_current(settings):
         raise CommandError("the database is of another version: run `homeport migrate`")
+    # Commands look at the bucket itself: `fsck` would check copies, and drive out what others read.
+    settings = msgspec.structs.replace(settings, blob_cache_size=0)
     async with open_services(settings) as services:
         return await command(services)
 

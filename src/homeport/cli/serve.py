@@ -12,7 +12,7 @@ import msgspec
 from homeport.cli.output import CommandError
 from homeport.core.setup import ADMIN, Prepared, prepare
 from homeport.settings import PREFIX, Settings, load
-from homeport.storage.blobs.filesystem import FilesystemStore
+from homeport.storage.blobs.opening import prepare_store
 from homeport.storage.db.engine import open_database
 from homeport.storage.db.migrate import migrate
 
@@ -65,13 +65,13 @@ async def set_up(settings: Settings) -> SetUp:
 
     Raises:
         CommandError: there can be no such folder.
-        DatabaseUnavailable, StoreUnavailable, SchemaTooNewError
+        DatabaseUnavailable, StoreUnavailable, SettingsError, SchemaTooNewError
     """
     try:
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise CommandError(f"cannot make the data folder {settings.data}: {error.strerror}") from None
-    await asyncio.to_thread(FilesystemStore(settings.blobs_path).prepare)
+    await prepare_store(settings)
     if settings.valkey_url:
         from homeport.app import counting  # noqa: PLC0415 - loads the services, which this process needs for nothing else
 

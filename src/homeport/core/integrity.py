@@ -98,19 +98,18 @@ async def _content_problem(services: Services, blob: Blob, *, is_fast: bool) -> 
 async def _check_objects(services: Services) -> AsyncIterator[Finding]:
     async for key, size in services.blobs.keys():
         async with services.db.read() as tx:
-            is_known = await _is_known(tx, key)
+            is_known = await _is_known(tx, key, services.blobs.upload_of(key))
         if not is_known:
             yield Finding(ERROR, "object-unknown", key, f"{size} bytes that no row knows of")
 
 
-async def _is_known(tx: Transaction, key: str) -> bool:
+async def _is_known(tx: Transaction, key: str, upload: str) -> bool:
     """Whether a sealed object is published, or was and waits to be discarded, or belongs to an upload that is not
     finished or not swept yet.
     """
-    upload = key.rpartition("/")[2].partition(".")[0]
     # In this order: publishing writes the one row and deletes the other in the same transaction.
     return (
-        await upload_rows.get(tx, upload) is not None
+        await upload_rows.is_known(tx, upload)
         or await blob_rows.is_key_published(tx, key)
         or await garbage_rows.is_discarded(tx, key)
     )

@@ -151,7 +151,7 @@ async def finish(
             if await rows.get(tx, upload) is None:
                 raise UploadUnknown  # cancelled meanwhile, or its repository was deleted
             repository = await _target(tx, services, actor, name)
-            is_new = await _publish(tx, services, digest=digest, size=size, key=key)
+            is_new = await blob_rows.insert(tx, digest=digest, size_bytes=size, storage_key=key)
             await blob_rows.link(tx, repository_id=repository, digest=digest)
             if is_new and not await rows.delete(tx, upload):
                 raise UploadUnknown  # cancelled this moment
@@ -161,21 +161,27 @@ async def finish(
         raise
     faults.point("blob-committed")
     if not is_new:
-        # The same content is there already; the row stays until these bytes are gone.
+        # The same content is there already; the row stays until these bytes are gone, or take its place.
+        await _give_way(services, upload, digest=digest, key=key)
+
+
+async def _give_way(services: Services, upload: str, *, digest: Digest, key: str) -> None:
+    """Discard an upload whose content is there already; unless the store has lost that: what came again is as good.
+
+    The store is asked while no transaction is open: it may be far away, or down.
+    """
+    async with services.db.read() as tx:
+        present = await blob_rows.get(tx, digest)
+    if present is None:  # the repository was deleted meanwhile, and what nobody needs any more was collected
         await _discard(services, upload)
-
-
-async def _publish(tx: Transaction, services: Services, *, digest: Digest, size: int, key: str) -> bool:
-    """Have a digest stand for the bytes under a key; False if it stands for others that are there."""
-    if await blob_rows.insert(tx, digest=digest, size_bytes=size, storage_key=key):
-        return True
-    present = await blob_rows.get(tx, digest)
-    assert present is not None
+        raise UploadUnknown
     if await services.blobs.stored_size(present.storage_key) == present.size_bytes:
-        return False
-    # The store has lost them; what comes again is as good.
-    await blob_rows.set_storage_key(tx, present.id, storage_key=key)
-    return True
+        await _discard(services, upload)
+        return
+    async with services.db.write() as tx:
+        is_needed = await blob_rows.replace_storage_key(tx, present.id, lost=present.storage_key, storage_key=key)
+        if is_needed and not await rows.delete(tx, upload):
+            raise UploadUnknown  # swept this moment, with its bytes
 
 
 async def cancel(services: Services, *, actor: Actor, name: RepositoryName, upload: str) -> None:
@@ -217,12 +223,16 @@ async def sweep(services: Services) -> int:
 async def _discard(services: Services, upload: str) -> None:
     """Forget an upload, unless it has ended otherwise.
 
-    Whoever deletes the row owns the bytes: so nobody takes away what `finish` is publishing. The bytes go before the
-    row is gone for good: a row without bytes is swept later, bytes without a row might stay.
+    Whoever claims the row owns the bytes: so nobody takes away what `finish` is publishing. The bytes go before the row
+    does: a row without bytes is swept later, bytes without a row might stay. No transaction is open meanwhile, as the
+    store may be far away, or down. Neither has to be durable: a row that a power cut brings back is swept later too.
     """
-    async with services.db.write() as tx:
-        if await rows.delete(tx, upload):
-            await services.blobs.discard(upload)
+    async with services.db.write(is_durable=False) as tx:
+        if not await rows.claim(tx, upload):
+            return
+    await services.blobs.discard(upload)
+    async with services.db.write(is_durable=False) as tx:
+        await rows.delete_discarded(tx, upload)
 
 
 async def _discard_orphan(services: Services, upload: str, key: str) -> None:

@@ -40,12 +40,33 @@ async def get(exchange: Exchange, item: str) -> None:
     headers.append((b"content-type", b"application/octet-stream"))
     wanted = wanted_range(request, size_bytes=blob.size_bytes, etag=blob.digest)
     if wanted is None:
-        headers.append((b"content-length", str(blob.size_bytes).encode()))
-        await _send_whole(exchange, blob, headers)
+        if request.method == "HEAD" or not await _redirect(exchange, blob):
+            headers.append((b"content-length", str(blob.size_bytes).encode()))
+            await _send_whole(exchange, blob, headers)
     elif not wanted:
         await exchange.answer(416, [*headers, content_range(wanted, blob.size_bytes)])
-    else:
+    elif not await _redirect(exchange, blob):
         await _send_range(exchange, blob, headers, wanted)
+
+
+async def _redirect(exchange: Exchange, blob: Blob) -> bool:
+    """Send the client on to where the bytes are, if that is not here.
+
+    The store knows nothing of who may pull what: the URL is made anew for each request that was let in, and no cache
+    on the way may hand it to others.
+    """
+    if exchange.request.header(b"if-range"):
+        return False  # it names our entity tag: the store has another
+    url = await exchange.services.blobs.url(blob.storage_key)
+    if url is None:
+        return False
+    headers = [
+        (b"location", url.encode()),
+        (b"docker-content-digest", blob.digest.encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    await exchange.answer(307, headers)
+    return True
 
 
 async def _send_whole(exchange: Exchange, blob: Blob, headers: Headers) -> None:

@@ -177,6 +177,9 @@ class FilesystemStore:
             raise StoreUnavailable(f"the bytes of {key} are missing")
         return path
 
+    async def url(self, key: str) -> str | None:  # noqa: ARG002 - the contract's
+        return None
+
     def read_cached(self, key: str, length: int) -> bytes | None:
         if _RWF_NOWAIT is None:
             return None
@@ -222,6 +225,9 @@ class FilesystemStore:
             for name, size in await asyncio.to_thread(_listing, self._root / folder):
                 if not name.endswith(".part"):
                     yield f"{folder}/{name}", size
+
+    def upload_of(self, key: str) -> str:
+        return key.rpartition("/")[2].partition(".")[0]
 
     async def check(self) -> None:
         with _explained("check"):

@@ -1,8 +1,8 @@
 """The contract of a blob store: bytes under keys that are never used twice.
 
 An upload gathers bytes under its id; `seal` checks them against a digest and gives them their lasting key, which holds
-the upload's id and the digest. A key says nothing about being published: a blob exists when its row is committed. So
-whoever removes the bytes of one key can never harm a later push of the same digest.
+the upload's id. A key says nothing about being published: a blob exists when its row is committed. So whoever removes
+the bytes of one key can never harm a later push of the same digest.
 """
 
 from collections.abc import AsyncIterator
@@ -24,7 +24,8 @@ class BlobStore(Protocol):
 
         Raises:
             UploadUnknown: nothing is kept under this id, or less than `offset` bytes.
-            UploadBusy: another request is writing to it.
+            UploadBusy: another request is writing to it, or has written behind `offset` meanwhile. Of two that write at
+                the same time one may find that only at its end; then nothing of what it wrote is kept.
             BlobTooLarge: more than `limit_bytes` in all.
             StoreFull, StoreUnavailable
         """
@@ -59,6 +60,14 @@ class BlobStore(Protocol):
         """
         ...
 
+    async def url(self, key: str) -> str | None:
+        """A URL where whoever has it can read the bytes for a short while; None if the server is to send them.
+
+        Raises:
+            StoreUnavailable
+        """
+        ...
+
     def read_cached(self, key: str, length: int) -> bytes | None:
         """All bytes of a small blob, if they are in memory and nothing has to wait for them; None otherwise."""
         ...
@@ -86,6 +95,10 @@ class BlobStore(Protocol):
 
     def keys(self) -> AsyncIterator[tuple[str, int]]:
         """Each key with its size in bytes, in no order; uploads that are not sealed are left out."""
+        ...
+
+    def upload_of(self, key: str) -> str:
+        """The id of the upload that a key was sealed for."""
         ...
 
     async def check(self) -> None:

@@ -29,9 +29,16 @@ async def insert(tx: Transaction, *, digest: str, size_bytes: int, storage_key: 
     )
 
 
-async def set_storage_key(tx: Transaction, blob_id: int, *, storage_key: str) -> None:
-    """Have the bytes of a blob be those under another key."""
-    await tx.run("update blobs set storage_key = :storage_key where id = :id", id=blob_id, storage_key=storage_key)
+async def replace_storage_key(tx: Transaction, blob_id: int, *, lost: str, storage_key: str) -> bool:
+    """Have the bytes of a blob be those under another key; False if they are not under the lost one any more."""
+    return bool(
+        await tx.run(
+            "update blobs set storage_key = :storage_key where id = :id and storage_key = :lost",
+            id=blob_id,
+            lost=lost,
+            storage_key=storage_key,
+        )
+    )
 
 
 async def get(tx: Transaction, digest: str) -> Blob | None:

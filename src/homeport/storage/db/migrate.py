@@ -13,7 +13,7 @@ from typing import Any
 from homeport.errors import DatabaseUnavailable
 from homeport.settings import Settings
 
-HEAD = "0014"
+HEAD = "0015"
 """The newest migration; a test compares it with the folder."""
 
 _LOCK = 0x686F6D65706F7274  # "homeport": one migrates, the others wait and find nothing to do

@@ -20,15 +20,33 @@ async def insert(tx: Transaction, *, upload: str, repository_id: int, account_id
 
 
 async def get(tx: Transaction, upload: str) -> Upload | None:
+    """An upload that can be gone on with."""
     return await tx.one(
         Upload,
-        "select id, repository_id, account_id, created_at from uploads where id = :upload",
+        """
+        select id, repository_id, account_id, created_at from uploads where id = :upload and not is_discarded
+        """,
         upload=upload,
     )
 
 
+async def is_known(tx: Transaction, upload: str) -> bool:
+    """Whether there is an upload, or one whose bytes are being discarded."""
+    return bool(await tx.value(int, "select 1 from uploads where id = :upload", upload=upload))
+
+
 async def delete(tx: Transaction, upload: str) -> bool:
-    return bool(await tx.run("delete from uploads where id = :upload", upload=upload))
+    """Delete an upload that has become a blob; False if it was discarded."""
+    return bool(await tx.run("delete from uploads where id = :upload and not is_discarded", upload=upload))
+
+
+async def claim(tx: Transaction, upload: str) -> bool:
+    """Have an upload be discarded; False if it has ended. Who did it, or finds it done, may take away its bytes."""
+    return bool(await tx.run("update uploads set is_discarded = true where id = :upload", upload=upload))
+
+
+async def delete_discarded(tx: Transaction, upload: str) -> None:
+    await tx.run("delete from uploads where id = :upload and is_discarded", upload=upload)
 
 
 async def list_older(tx: Transaction, *, before: datetime, after: str, limit: int) -> list[Upload]:
