@@ -47,10 +47,11 @@ return {hits, reset_at, is_allowed and 1 or 0}
 class ValkeyCounters:
     """`cache.Counters` of all processes that share a server; those of one process while it is away."""
 
-    def __init__(self, client: Any, *, local: Counters) -> None:
+    def __init__(self, client: Any, *, local: Counters, timeout_s: float) -> None:
         self._client = client
         self._script = client.register_script(_SCRIPT)
         self._local = local
+        self._timeout_s = timeout_s
         self._away_until = 0.0
         self._is_away = False
 
@@ -89,7 +90,7 @@ class ValkeyCounters:
         if self._is_away and time.monotonic() < self._away_until:
             return None
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(self._timeout_s):
                 answer = await ask()
         except (ValkeyError, OSError, TimeoutError) as error:
             self._went_away(error)
@@ -111,15 +112,15 @@ def _key(key: str, window_s: int) -> bytes:
 
 
 @asynccontextmanager
-async def connected(url: str, *, local: Counters) -> AsyncIterator[ValkeyCounters]:
+async def connected(url: str, *, local: Counters, timeout_s: float = TIMEOUT_S) -> AsyncIterator[ValkeyCounters]:
     """Counters over a server, which need not be there yet."""
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=CONNECTIONS,
-        timeout=TIMEOUT_S,
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
+        timeout=timeout_s,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
     )
     async with Valkey(connection_pool=pool) as client:
-        yield ValkeyCounters(client, local=local)
+        yield ValkeyCounters(client, local=local, timeout_s=timeout_s)
     await pool.disconnect()
