@@ -29,7 +29,7 @@ from homeport.storage.db.garbage import PagedManifest
 PAGE = 500
 CONDEMNED_FOR = timedelta(hours=1)
 DISCARDED_FOR = timedelta(minutes=15)
-"""How long bytes outlive their blob: for pulls that had begun, and links to the store that had been given out."""
+"""How long bytes outlive their blob at least: for pulls that had begun, and links to the store that were given out."""
 
 LEVELS_LIMIT = 64
 """Indexes above indexes, subjects above referrers: what stands below more of them is kept."""
@@ -60,7 +60,8 @@ async def collect(services: Services, *, now: datetime) -> Collected:
     done.condemned = await _condemn(services, before=before, now=now)
     done.unlinked = await _unlink(services, before=now - CONDEMNED_FOR)
     done.deleted = await _delete_blobs(services, before=before, now=now)
-    done.discarded = await _discard_bytes(services, before=now - DISCARDED_FOR)
+    outlived = max(DISCARDED_FOR, timedelta(seconds=settings.blob_redirect_lifetime))
+    done.discarded = await _discard_bytes(services, before=now - outlived)
     return done
 
 
