@@ -565,7 +565,7 @@ HUB = [
             ),
             Row("POST", f"{path}/{{repository}}/stars", STAR, opened_by=on_namespaces(path)),
             Row("DELETE", f"{path}/{{repository}}/stars", STAR, 204, opened_by=on_namespaces(path)),
-            Row("GET", f"{path}/{{repository}}/comments", SEE, opened_by=on_namespaces(path)),
+            Row("GET", f"{path}/{{repository}}/comments", SEE),
             Row("GET", f"{path}/{{repository}}/collaborators", ADMINISTER),
             Row("POST", f"{path}/{{repository}}/collaborators", ADMINISTER, body={"user": "{owner}"}),
             Row(
