@@ -27,6 +27,7 @@ from tests.api.test_access_matrix import (
     a_token,
     an_assigned_group,
     an_invite,
+    an_organization_token,
     ask,
     values_for,
 )
@@ -176,6 +177,8 @@ Make = Callable[[Place], object]
 LISTS: dict[str, Make | None] = {
     "/v2/access-tokens": by(a_token),
     "/v2/api_tokens": by(a_token),
+    "/v2/access-tokens/{uuid}/effective": a_repository,
+    "/v2/orgs/{name}/access-tokens": by(an_organization_token),
     "/v2/orgs/{name}/domains": by(a_domain),
     "/v2/orgs/{org_name}/members": a_member,
     "/v2/orgs/{org_name}/groups": by(a_group),
@@ -225,6 +228,8 @@ def test_the_links_of_a_list_are_followed_as_they_are_to_its_end_and_back(home: 
     values = {**place.values, "webhook_id": ""}
     if "{webhook_id}" in path:
         values |= a_delivery(place, place.caller)
+    if "{uuid}" in path:
+        values |= a_token(place, place.caller)
     if make := LISTS[path]:
         for _ in range(4):
             make(place)

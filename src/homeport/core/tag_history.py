@@ -13,7 +13,7 @@ import msgspec
 
 from homeport.core.access import Action, Actor, access_repository
 from homeport.core.repositories import lock_repository, touch_repository
-from homeport.core.tags import ShownTag, access_tag, move_tags
+from homeport.core.tags import ShownTag, move_tags, show_tag
 from homeport.errors import DigestInvalid, FieldInvalid, ManifestUnknown, MoveUnknown, PageUnknown, TagUnknown
 from homeport.names import Digest, RepositoryName
 from homeport.settings import Settings
@@ -86,7 +86,8 @@ async def restore(
             digest=wanted,
             source=SOURCE,
         )
-    return await access_tag(tx, actor=actor, name=name, tag=tag, depth_limit=settings.manifest_depth_limit)
+    # Who may push need not be let read tags: they are shown the one that they moved.
+    return await show_tag(tx, repository=repository, tag=tag, depth_limit=settings.manifest_depth_limit)
 
 
 def _parse(digest: str) -> Digest:

@@ -109,9 +109,18 @@ async def access_tag(tx: Transaction, *, actor: Actor, name: RepositoryName, tag
         TagUnknown
     """
     repository = await access_repository(tx, actor, name, Action.READ_TAGS)
+    return await show_tag(tx, repository=repository, tag=tag, depth_limit=depth_limit)
+
+
+async def show_tag(tx: Transaction, *, repository: Repository, tag: str, depth_limit: int) -> ShownTag:
+    """One tag of a repository that the actor has been let into.
+
+    Raises:
+        TagUnknown
+    """
     found = await rows.get(tx, repository_id=repository.id, name=tag)
     if found is None:
-        raise TagUnknown(name, tag)
+        raise TagUnknown(RepositoryName(repository.namespace, repository.name), tag)
     return (await _shown(tx, [found], depth_limit))[0]
 
 
