@@ -53,11 +53,9 @@ async def list_starred(tx: Transaction, *, actor: Actor, user: str, offset: int,
     if account is None or not account.is_active:
         raise AccountUnknown(user)
     view = await see_everywhere(tx, actor)
-    total = 0 if view is None else await rows.count_seen(tx, account_id=account.id, view=view)
+    total = await rows.count_seen(tx, account_id=account.id, view=view)
     if offset and offset >= total:
         raise PageUnknown
-    if view is None:
-        return RepositoryPage(0, [])
     found = await rows.list_seen(tx, account_id=account.id, view=view, offset=offset, limit=limit)
     return RepositoryPage(total, found)
 
