@@ -52,6 +52,17 @@ def test_the_settings_of_the_page_on_object_storage_can_be_set() -> None:
     assert len(blocks) > 3
 
 
+def test_the_settings_of_the_page_on_several_machines_can_be_set() -> None:
+    page = (ROOT / "docs/operations/scale.md").read_text()
+    variables = dict(re.findall(r"^(HOMEPORT_\w+)=(.*)$", page, re.MULTILINE))
+    found = load(variables)
+    assert (found.database_url, found.blob_url, found.valkey_url) == (
+        variables["HOMEPORT_DATABASE_URL"],
+        variables["HOMEPORT_BLOB_URL"],
+        variables["HOMEPORT_VALKEY_URL"],
+    )
+
+
 def test_links_lead_somewhere() -> None:
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
     assert len(pages) > 8
