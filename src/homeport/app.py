@@ -1,7 +1,7 @@
 """The composition root: settings → database, blobs, keys → services → doors → one ASGI application.
 
-The Hub and the registry share `/v2/` on one host: the first word behind it tells whose request it is. Words of the Hub
-cannot be account names (`names.RESERVED_NAMES`).
+Where the Hub and the registry share `/v2/` on one host, the first word behind it tells whose request it is. Words of
+the Hub cannot be account names (`names.RESERVED_NAMES`).
 """
 
 import asyncio
@@ -15,6 +15,7 @@ import structlog
 
 from homeport import settings as settings_module
 from homeport.api.health import health
+from homeport.api.hosts import Hosts, Part
 from homeport.api.http import Application, Receive, Scope, Send
 from homeport.api.proxies import TrustedProxies
 from homeport.api.requests import RequestLog
@@ -40,6 +41,8 @@ log = structlog.get_logger()
 
 OWN_PATHS = ("/healthz", "/readyz")
 _TOKEN_PATHS = ("/token", "/token/")
+_ENGINE_PATHS = ("/v1/_ping", "/v1/search")
+"""What Docker's engine asks the host of a registry, though it is the Hub's: `docker search`."""
 # A namespace of the registry may have this name: nothing of it is at the path itself.
 _LOGOUT_PATHS = ("/v2/logout", "/v2/logout/")
 
@@ -99,7 +102,7 @@ async def counting(settings: Settings) -> AsyncIterator[Counters]:
 def create_app(services: Services) -> Application:
     """The doors of running services as one application, without a lifespan."""
     from homeport.api.hub.app import create_app as create_hub  # noqa: PLC0415 - a third of the start-up time
-    from homeport.api.registry.app import Registry  # noqa: PLC0415
+    from homeport.api.registry.app import Registry, nowhere  # noqa: PLC0415
     from homeport.api.registry.pull_limits import PullLimits  # noqa: PLC0415
     from homeport.web.app import create_app as create_web  # noqa: PLC0415
     from homeport.web.app import is_page  # noqa: PLC0415
@@ -111,17 +114,24 @@ def create_app(services: Services) -> Application:
         registry = PullLimits(registry, services)
     web = create_web(services)
     scim = _Late(lambda: _scim(services))
+    hosts = Hosts(settings)
+
+    def is_registrys(path: str, parts: Part) -> bool:
+        if path in _TOKEN_PATHS:
+            return Part.TOKENS in parts
+        return Part.REGISTRY in parts and (Part.HUB not in parts or _is_registry_path(path))
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
+        parts = hosts.parts(scope)
         if path in OWN_PATHS:
             await health(services, scope, send)
+        elif is_registrys(path, parts):
+            await (hub if path in _ENGINE_PATHS else registry)(scope, receive, send)
+        elif Part.HUB not in parts:
+            await nowhere(scope, send)
         elif path.startswith("/v2/scim/"):
             await scim(scope, receive, send)
-        elif path in _LOGOUT_PATHS or (path.startswith("/v2/") and path[4:].partition("/")[0] in RESERVED_NAMES):
-            await hub(scope, receive, send)
-        elif path.startswith("/v2/") or path == "/v2" or path in _TOKEN_PATHS:
-            await registry(scope, receive, send)
         elif is_page(path):
             await web(scope, receive, send)
         else:
@@ -129,6 +139,13 @@ def create_app(services: Services) -> Application:
 
     app = RequestLog(dispatch)
     return TrustedProxies(app, settings.trusted_proxies) if settings.trusted_proxies else app
+
+
+def _is_registry_path(path: str) -> bool:
+    """Whether a path is the registry's on a host that it shares with the Hub."""
+    if not path.startswith("/v2/"):
+        return path == "/v2"
+    return path[4:].partition("/")[0] not in RESERVED_NAMES and path not in _LOGOUT_PATHS
 
 
 class _Late:

@@ -175,6 +175,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "empty: the host that each request was sent to."
         ),
     ] = ""
+    registry_url: Annotated[
+        str,
+        Meta(
+            description="The registry's own host, e.g. `https://registry.example.com`; empty: it shares the Hub's. "
+            "See [Hosts](operations/proxies.md#hosts-of-their-own)."
+        ),
+    ] = ""
+    token_url: Annotated[
+        str,
+        Meta(description="The token service's own host, e.g. `https://auth.example.com`; empty: the registry's."),
+    ] = ""
     admin_password: Annotated[
         str,
         Meta(description="Password of the site administrator `admin` at first start; empty: one is made and printed."),
@@ -424,14 +435,12 @@ def _check(name: str, value: Any, where: str) -> None:
 
 
 def _check_urls(settings: Settings, origin: Mapping[str, str]) -> None:
-    if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
-        raise SettingsError(f"{origin['public_url']}: public_url has to begin with http:// or https://")
-    if settings.public_url.endswith("/"):
-        raise SettingsError(f"{origin['public_url']}: public_url has to end without a slash")
-    if settings.public_url and not _PUBLIC_URL.fullmatch(settings.public_url):
-        raise SettingsError(
-            f"{origin['public_url']}: public_url has to be a scheme and a host: https://hub.example.com"
-        )
+    for name in ("public_url", "registry_url", "token_url"):
+        if url := getattr(settings, name):
+            _check_public_url(name, url, origin[name])
+            if not settings.public_url:
+                # Otherwise links that the Hub answers with would go to whatever host it was asked by.
+                raise SettingsError(f"{origin[name]}: with {name}, public_url has to be set too")
     if settings.database_url and not settings.database_url.startswith(("postgresql://", "postgres://")):
         raise SettingsError(f"{origin['database_url']}: database_url has to begin with postgresql://")
     try:
@@ -445,6 +454,23 @@ def _check_urls(settings: Settings, origin: Mapping[str, str]) -> None:
         raise SettingsError(f"{origin['valkey_url']}: valkey_url has to begin with valkey://, valkeys:// or unix://")
     _check_mail(settings, origin)
     _check_bucket(settings, origin)
+
+
+def _check_public_url(name: str, url: str, where: str) -> None:
+    if not url.startswith(("http://", "https://")):
+        raise SettingsError(f"{where}: {name} has to begin with http:// or https://")
+    if url.endswith("/"):
+        raise SettingsError(f"{where}: {name} has to end without a slash")
+    if not _PUBLIC_URL.fullmatch(url) or not _has_good_port(url):
+        raise SettingsError(f"{where}: {name} has to be a scheme and a host: https://hub.example.com")
+
+
+def _has_good_port(url: str) -> bool:
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        return False
+    return True
 
 
 def _check_mail(settings: Settings, origin: Mapping[str, str]) -> None:

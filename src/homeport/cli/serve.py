@@ -99,7 +99,7 @@ def keep_freed_memory() -> None:
 
 def _greet(settings: Settings, prepared: Prepared) -> None:
     url = settings.listen_url
-    address = url.partition("://")[2]
+    address = (settings.registry_url or url).partition("://")[2]
     lines = [f"Homeport listens on {url}, data in {settings.data.absolute()}"]
     if prepared.generated_password:
         lines += [

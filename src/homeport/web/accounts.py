@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from homeport.api.http import Request, Response, base_url
+from homeport.api.hosts import registry_host
+from homeport.api.http import Request, Response
 from homeport.core import accounts, confirmations, email_changes, limits, password_changes, sign_ups
 from homeport.core.access import Actor
 from homeport.core.services import Services
@@ -254,7 +255,7 @@ async def complete(services: Services, request: Request, id_: str) -> Response:
         raise
     except MENDABLE as error:
         return await _complete_page(services, id_, form, error)
-    host = base_url(services.settings, request.scope).partition("://")[2]
+    host = registry_host(services.settings, request.scope)
     return page(
         "message.html",
         title="Welcome to Homeport",

@@ -7,7 +7,8 @@ that look at links in mails do no harm. Forms carry the secret in their bodies.
 
 import msgspec
 
-from homeport.api.http import Request, Response, base_url
+from homeport.api.hosts import registry_host
+from homeport.api.http import Request, Response
 from homeport.core import accounts, invites, joining
 from homeport.core.services import Services
 from homeport.errors import HomeportError, InviteClosed
@@ -107,7 +108,7 @@ async def _form_page(services: Services, invite_id: str, form: Form, error: Home
 
 
 def _joined(services: Services, request: Request, invite: Invite, name: str) -> Response:
-    host = base_url(services.settings, request.scope).partition("://")[2]
+    host = registry_host(services.settings, request.scope)
     text = f"You are {invites.what_for(invite)}."
     return page(
         "message.html",

@@ -132,7 +132,7 @@ class Registry:
                 ],
             )
         if path != "/v2":
-            return error_response(404, "NAME_UNKNOWN", "page not found")
+            return _page_unknown()
         if request.method not in ("GET", "HEAD"):
             return error_response(405, "UNSUPPORTED", "not allowed here", [(b"allow", b"GET, HEAD")])
         if not request.header(b"authorization"):
@@ -155,6 +155,15 @@ class Registry:
         if request.method in ("GET", "HEAD"):
             return actor  # one object for a token, by which answers are remembered (`core/recent.py`)
         return msgspec.structs.replace(actor, address=request.address, user_agent=request.user_agent)
+
+
+async def nowhere(scope: Scope, send: Send) -> None:
+    """What is on no page of the host that was asked."""
+    await _page_unknown().send(send, is_head=scope["method"] == "HEAD")
+
+
+def _page_unknown() -> Response:
+    return error_response(404, "NAME_UNKNOWN", "page not found")
 
 
 def _route(path: str) -> tuple[str, str, str] | None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import msgspec
 
 from homeport import errors as e
-from homeport.api.http import Request, Response, base_url
+from homeport.api.hosts import registry_host, token_url
+from homeport.api.http import Request, Response
 from homeport.api.registry.exchange import API_VERSION
 from homeport.core.access import Action, Actor, Ceiling
 from homeport.names import RepositoryName
@@ -80,8 +81,8 @@ def challenge(
     A token that is too narrow is told so by `insufficient_scope`, and the request is called denied: clients show
     that word when the next token is no wider.
     """
-    base = base_url(settings, request.scope)
-    header = f'Bearer realm="{base}/token",service="{service_name(settings, request)}"'
+    realm, service = token_url(settings, request.scope), registry_host(settings, request.scope)
+    header = f'Bearer realm="{realm}",service="{service}"'
     if name is not None and action is not None:
         header += f',scope="repository:{name}:{_SCOPES[action]}"'
     if is_insufficient:
@@ -92,10 +93,6 @@ def challenge(
 
 
 _SCOPES = {Action.PULL: "pull", Action.PUSH: "pull,push", Action.DELETE: "pull,delete"}
-
-
-def service_name(settings: Settings, request: Request) -> str:
-    return base_url(settings, request.scope).partition("://")[2]
 
 
 def is_beyond_token(actor: Actor, name: RepositoryName, action: Action) -> bool:
