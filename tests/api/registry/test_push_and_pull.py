@@ -30,6 +30,7 @@ from tests.home import (
     push_image,
     put_manifest,
 )
+from tests.kept_bytes import keys_of_upload, lose, overwrite, times_kept
 
 
 @pytest.fixture
@@ -40,6 +41,11 @@ def name(home: Home) -> str:
 @pytest.fixture
 def client(home: Home, name: str) -> httpx.Client:
     return home.registry(home.admin, name)
+
+
+def status_of_lost(home: Home) -> int:
+    """A bucket knows what it does not have; a folder may be a disk that is not there."""
+    return 404 if home.settings.blob_url else 503
 
 
 def code(response: httpx.Response) -> str:
@@ -70,9 +76,8 @@ def test_a_large_blob_whose_bytes_are_lost_is_told_of_before_the_answer_begins(
 ) -> None:
     content = f"large in {name}".encode() * 100_000
     digest = push_blob(client, name, content)
-    [path] = home.settings.blobs_path.glob(f"*/*{digest[7:]}")
-    path.unlink()
-    assert client.get(f"/v2/{name}/blobs/{digest}").status_code == 503
+    lose(home, digest)
+    assert client.get(f"/v2/{name}/blobs/{digest}").status_code == status_of_lost(home)
     push_blob(client, name, content)  # whole again for whoever checks the store
 
 
@@ -237,7 +242,7 @@ def test_an_upload_that_is_cancelled_while_it_is_sealed_leaves_nothing(
         return upload
 
     upload = home.run(finish)
-    assert list(home.settings.blobs_path.glob(f"*/{upload}*")) == []
+    assert keys_of_upload(home, upload) == []
 
 
 def test_an_upload_that_is_cancelled_while_it_is_published_publishes_no_lost_bytes(
@@ -319,8 +324,7 @@ def test_a_blob_in_one_request(client: httpx.Client, name: str) -> None:
 def test_the_same_blob_twice_is_kept_once(home: Home, client: httpx.Client, name: str) -> None:
     content = f"twice in {name}".encode()
     assert push_blob(client, name, content) == push_blob(client, name, content)
-    found = [path for path in home.settings.blobs_path.glob("*/*") if digest_of(content)[7:] in path.name]
-    assert len(found) == 1
+    assert times_kept(home, content) == 1
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut short"])
@@ -331,13 +335,12 @@ def test_pushing_a_blob_again_mends_what_the_store_has_lost(
     digest = push_blob(client, name, content)
     url = f"/v2/{name}/blobs/{digest}"
     assert client.get(url).content == content
-    [path] = home.settings.blobs_path.glob(f"*/*{digest[7:]}")
     if damage == "gone":
-        path.unlink()
+        lose(home, digest)
         assert client.head(url).status_code == 404
-        assert client.get(url).status_code == 503
+        assert client.get(url).status_code == status_of_lost(home)
     else:
-        path.write_bytes(content[:-1])
+        overwrite(home, digest, content[:-1])
     push_blob(client, name, content)
     assert client.head(url).status_code == 200
     assert client.get(url).content == content
@@ -398,12 +401,14 @@ def test_a_blob_deleted_from_one_repository_stays_deleted_when_another_is_read(h
 def test_a_blob_of_which_the_end_is_missing_is_no_whole_answer(home: Home, client: httpx.Client, name: str) -> None:
     content = f"cut in {name} ".encode() * 100_000
     digest = push_blob(client, name, content)
-    [path] = home.settings.blobs_path.glob(f"*/*{digest[7:]}")
-    path.write_bytes(content[:-1000])
+    overwrite(home, digest, content[:-1000])
     for headers in ({}, {"range": "bytes=10-"}):
-        with pytest.raises(httpx.RemoteProtocolError):
-            httpx.get(f"{home.url}/v2/{name}/blobs/{digest}", headers={**client.headers, **headers})
-    path.write_bytes(content)  # whole again for whoever checks the store
+        try:
+            answer = httpx.get(f"{home.url}/v2/{name}/blobs/{digest}", headers={**client.headers, **headers})
+        except httpx.RemoteProtocolError:
+            continue  # the server sends files by itself, and learns of it on the way
+        assert answer.status_code == 503
+    overwrite(home, digest, content)  # whole again for whoever checks the store
 
 
 def test_a_push_makes_the_repository(home: Home) -> None:
@@ -705,4 +710,4 @@ def test_pushes_of_one_blob_at_once_keep_it_once(home: Home, client: httpx.Clien
     with ThreadPoolExecutor(10) as pool:
         [digest] = set(pool.map(lambda _: push_blob(client, name, content), range(20)))
     assert client.get(f"/v2/{name}/blobs/{digest}").content == content
-    assert len(list(home.settings.blobs_path.glob(f"*/*{digest[7:]}"))) == 1
+    assert times_kept(home, content) == 1
