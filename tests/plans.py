@@ -126,6 +126,9 @@ class _Explaining:
         else:
             text = await self._tx.value(str, f"explain (format json) {sql}", **parameters)
             steps = list(_postgres_steps(json.loads(text or "")[0]["Plan"]))
+            partitions = await self._tx.many(_Partition, _PARTITIONS)
+            if any(step.relation == partition.name for step in steps for partition in partitions):
+                steps = _of_the_whole(steps, partitions)
         self._plans.append(Plan(sql, steps))
 
 
@@ -143,6 +146,33 @@ def _postgres_steps(node: dict[str, Any]) -> Iterator[Step]:
     yield Step(node["Node Type"], node.get("Relation Name", ""), "pkey" if index.endswith("_pkey") else index)
     for child in node.get("Plans", ()):
         yield from _postgres_steps(child)
+
+
+class _Partition(msgspec.Struct, frozen=True):
+    """A partition, or an index of one, with the table or index that it is a part of."""
+
+    name: str
+    whole: str
+    is_empty: bool
+
+
+_PARTITIONS = """
+    select part.relname as name, whole.relname as whole,
+        part.relkind = 'r' and pg_relation_size(part.oid) = 0 as is_empty
+    from pg_inherits join pg_class as part on part.oid = inhrelid join pg_class as whole on whole.oid = inhparent
+"""
+
+
+def _of_the_whole(steps: Sequence[Step], partitions: Sequence[_Partition]) -> list[Step]:
+    """Steps that are taken for each partition, as one each. What is empty may be looked at in any way."""
+    wholes = {partition.name: partition.whole for partition in partitions}
+    empty = {partition.name for partition in partitions if partition.is_empty}
+    shown = [
+        Step(step.text, wholes.get(step.relation, step.relation), wholes.get(step.index, step.index))
+        for step in steps
+        if step.relation not in empty
+    ]
+    return list(dict.fromkeys(shown))
 
 
 def assert_no_scan(plans: Sequence[Plan]) -> None:

@@ -42,6 +42,7 @@ def list_(
                 tx,
                 actor=OPERATOR,
                 plans=services.settings.plans,
+                retention_days=services.settings.audit_retention_days,
                 account=account,
                 action=action,
                 name=name,

@@ -1,6 +1,7 @@
 """`homeport serve`: sets up what is missing, then runs the server and its workers."""
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import socket
@@ -11,8 +12,10 @@ import msgspec
 
 from homeport.cli.output import CommandError
 from homeport.core.setup import ADMIN, Prepared, prepare
+from homeport.errors import DatabaseUnavailable
 from homeport.settings import PREFIX, Settings, load
 from homeport.storage.blobs.opening import prepare_store
+from homeport.storage.db.database import Database, utcnow
 from homeport.storage.db.engine import open_database
 from homeport.storage.db.migrate import migrate
 
@@ -80,9 +83,20 @@ async def set_up(settings: Settings) -> SetUp:
     is_migrated = await migrate(settings)
     db = await open_database(settings)
     try:
+        if not settings.is_sqlite:
+            await _make_partitions(db)
         return SetUp(is_migrated, await prepare(db, admin_password=settings.admin_password))
     finally:
         await db.close()
+
+
+async def _make_partitions(db: Database) -> None:
+    """Have events of now go where they belong at once; after a long rest that would be left to a job."""
+    from homeport.jobs.audit import make_partitions  # noqa: PLC0415 - only PostgreSQL needs it
+
+    # Somebody may be in the way; the default partition takes events meanwhile.
+    with contextlib.suppress(DatabaseUnavailable):
+        await make_partitions(db, now=utcnow())
 
 
 def keep_freed_memory() -> None:

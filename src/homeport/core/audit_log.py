@@ -1,7 +1,7 @@
 """Reading an audit log: who may, which part of it, and how an event is told."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -14,7 +14,7 @@ from homeport.settings import Feature, Plans
 from homeport.storage.db import accounts as account_rows
 from homeport.storage.db import audit as rows
 from homeport.storage.db.audit import Filter
-from homeport.storage.db.database import Transaction
+from homeport.storage.db.database import Transaction, utcnow
 from homeport.storage.db.records import Account, AuditEvent
 
 _ACTOR_WITH_TOKEN = re.compile(r'(.*?) - access token "(.*)"', re.DOTALL)
@@ -37,6 +37,7 @@ async def list_events(
     *,
     actor: Actor,
     plans: Plans,
+    retention_days: int,
     account: str,
     action: str | None = None,
     name: str | None = None,
@@ -49,6 +50,7 @@ async def list_events(
     """A part of an account's log, the newest first; all conditions have to hold.
 
     Args:
+        retention_days: how old the oldest event is; 0: as old as there are any.
         action: the whole name of an action.
         name: what it happened to, all of it.
         by: the name of a user, whatever token they used; or, as events show it, a user with one token's label.
@@ -60,8 +62,11 @@ async def list_events(
     """
     found = await access_log(tx, actor, account, plans)
     by, token = _user_and_token(by)
-    conditions = Filter(action=action, name=name, actor=by, data_part=token, since=since, until=until)
-    events = await rows.list_page(tx, account_id=found.id, conditions=conditions, offset=offset, limit=limit)
+    conditions = Filter(
+        action=action, name=name, actor=by, data_part=token, since=_kept_since(since, retention_days), until=until
+    )
+    places = await rows.find_page(tx, account_id=found.id, conditions=conditions, offset=offset, limit=limit)
+    events = await rows.list_at(tx, places) if places else []
     return [_logged(found.name, event) for event in events]
 
 
@@ -85,6 +90,14 @@ async def access_log(tx: Transaction, actor: Actor, name: str, plans: Plans) -> 
     if not actor.is_site_admin:
         require_feature(plans, account, Feature.AUDIT_LOGS)
     return account
+
+
+def _kept_since(since: datetime | None, retention_days: int) -> datetime | None:
+    """The first moment that counts. Events that are too old may be there a while longer: they go by the partition."""
+    if not retention_days:
+        return since
+    oldest = utcnow() - timedelta(days=retention_days)
+    return oldest if since is None else max(since, oldest)
 
 
 def _user_and_token(by: str | None) -> tuple[str | None, str | None]:

@@ -18,7 +18,7 @@ from homeport.storage.db.database import utcnow
 log = structlog.get_logger()
 
 SWEPT_EVERY = timedelta(minutes=10)
-EVENTS_DROPPED_EVERY = timedelta(hours=1)
+AUDIT_KEPT_EVERY = timedelta(hours=1)
 GARBAGE_COLLECTED_EVERY = timedelta(hours=1)
 MOVES_DROPPED_EVERY = timedelta(hours=6)  # it looks at every move
 
@@ -48,9 +48,9 @@ def shared_jobs(services: Services, deliveries: Deliveries) -> list[Job]:
         Job("deliver to webhooks", 0.5, deliveries.begin_due),
         Job("sweep", 60.0, lambda: in_turn(services, "sweep", SWEPT_EVERY, _sweep)),
         Job(
-            "drop old audit events",
+            "keep audit logs",
             60.0,
-            lambda: in_turn(services, "audit retention", EVENTS_DROPPED_EVERY, _drop_old_events),
+            lambda: in_turn(services, "audit log", AUDIT_KEPT_EVERY, _keep_audit_logs),
         ),
         Job("drop old moves of tags", 60.0, lambda: in_turn(services, "tag history", MOVES_DROPPED_EVERY, _drop_moves)),
         Job("collect garbage", 60.0, lambda: in_turn(services, "garbage", GARBAGE_COLLECTED_EVERY, garbage.collect)),
@@ -96,9 +96,8 @@ async def _sweep(services: Services) -> None:
         log.info("deliveries of webhooks dropped", pushes=dropped)
 
 
-async def _drop_old_events(services: Services) -> None:
-    if dropped := await audit.drop_old(services, now=utcnow()):
-        log.info("audit events dropped", count=dropped)
+async def _keep_audit_logs(services: Services) -> None:
+    await audit.keep(services, now=utcnow())
 
 
 async def _drop_moves(services: Services) -> None:

@@ -145,6 +145,7 @@ async def list_audit_logs(
             tx,
             actor=request.actor,
             plans=services.settings.plans,
+            retention_days=services.settings.audit_retention_days,
             account=account,
             action=request.parameter("action") or None,
             name=request.parameter("name") or None,

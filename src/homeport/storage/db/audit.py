@@ -53,28 +53,44 @@ _CONDITIONS = {
 }
 
 
-async def list_page(
-    tx: Transaction, *, account_id: int, conditions: Filter, offset: int, limit: int
-) -> list[AuditEvent]:
-    """The events of an account behind the first `offset` ones, the newest first."""
+class Place(msgspec.Struct, frozen=True):
+    """Where an event is found: the time tells in which partition the id is."""
+
+    id: int
+    created_at: datetime
+
+
+async def find_page(tx: Transaction, *, account_id: int, conditions: Filter, offset: int, limit: int) -> list[Place]:
+    """Where the events of an account are, the newest first, behind the first `offset` ones."""
     given = {field: value for field, value in msgspec.structs.asdict(conditions).items() if value is not None}
     where = " and ".join(["account_id = :account_id", *(_CONDITIONS[field] for field in given)])
-    # What is skipped is walked over in an index alone; only the rows of the page are fetched.
+    # An index has all of it, also of what is skipped. The events themselves are fetched apart: in one statement
+    # PostgreSQL would have to look for each of them in all partitions.
     return await tx.many(
-        AuditEvent,
+        Place,
         f"""
-        select action, name, actor, data, created_at
-        from (
-            select id as page_id from audit_events where {where}
-            order by created_at desc, id desc limit :limit offset :offset
-        ) as page
-        join audit_events on audit_events.id = page_id
-        order by created_at desc, audit_events.id desc
+        select id, created_at from audit_events where {where}
+        order by created_at desc, id desc limit :limit offset :offset
         """,
         account_id=account_id,
         offset=offset,
         limit=limit,
         **given,
+    )
+
+
+async def list_at(tx: Transaction, places: Sequence[Place]) -> list[AuditEvent]:
+    """The events at some places, which are in the order of a page."""
+    return await tx.many(
+        AuditEvent,
+        """
+        select action, name, actor, data, created_at from audit_events
+        where id in (:ids...bigint) and created_at >= :first and created_at <= :last
+        order by created_at desc, id desc
+        """,
+        ids=[place.id for place in places],
+        first=places[-1].created_at,
+        last=places[0].created_at,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from homeport.errors import DatabaseUnavailable
 from homeport.settings import Settings
 
-HEAD = "0015"
+HEAD = "0016"
 """The newest migration; a test compares it with the folder."""
 
 _LOCK = 0x686F6D65706F7274  # "homeport": one migrates, the others wait and find nothing to do
@@ -111,7 +111,8 @@ async def _migrate_postgres(url: str) -> bool:
         # The driver reads the URL, as it does for the server: SQLAlchemy takes other parameters (no `sslmode`).
         engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url))
         try:
-            async with engine.begin() as migrating:
+            # Each migration is a transaction, or several: one that looks at a large table must not hold it meanwhile.
+            async with engine.connect() as migrating:
                 await migrating.run_sync(_upgrade)
         finally:
             await engine.dispose()

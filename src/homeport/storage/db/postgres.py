@@ -32,6 +32,7 @@ _OUTAGES = (
     asyncpg.PostgresConnectionError,
     asyncpg.exceptions.OperatorInterventionError,
     asyncpg.exceptions.InsufficientResourcesError,
+    asyncpg.exceptions.LockNotAvailableError,  # waited as long as `lock_timeout` allows
     asyncpg.exceptions.TransactionRollbackError,  # a deadlock: the same request will do the next time
 )
 
