@@ -18,6 +18,7 @@ from homeport.api.health import health
 from homeport.api.hosts import Hosts, Part
 from homeport.api.http import Application, Receive, Scope, Send
 from homeport.api.proxies import TrustedProxies
+from homeport.api.repeating import repeating
 from homeport.api.requests import RequestLog
 from homeport.core.activity import ActivityLog
 from homeport.core.authentication import Authenticator
@@ -109,10 +110,11 @@ def create_app(services: Services) -> Application:
 
     settings = services.settings
     hub = create_hub(services, beside=_describe_scim)
-    registry: Application = Registry(services)
+    # An upload is bytes, too.
+    registry = repeating(Registry(services), settings, unless=lambda path: "/blobs/uploads" in path)
     if settings.has_pull_limits:
         registry = PullLimits(registry, services)
-    web = create_web(services)
+    web = repeating(create_web(services), settings)
     scim = _Late(lambda: _scim(services))
     hosts = Hosts(settings)
 

@@ -19,7 +19,7 @@ HomeportError
 │                 SignUpClosed · TagImmutable · ContentImmutable · DeviceLoginRefused
 ├── TooLarge      ManifestTooLarge · BlobTooLarge · BodyTooLarge
 ├── TooMany       TooManyAttempts · TooManyPulls · InviteJustSent · TooManyMailRequests · TooManyDeviceCodes
-└── Unavailable   DatabaseUnavailable · StoreUnavailable · StoreFull
+└── Unavailable   DatabaseUnavailable · TransactionConflict · StoreUnavailable · StoreFull
 """
 
 from collections.abc import Mapping, Sequence
@@ -600,6 +600,13 @@ class Unavailable(HomeportError):
 class DatabaseUnavailable(Unavailable):
     def __init__(self, why: str) -> None:
         super().__init__(f"the database is not available: {why}")
+
+
+class TransactionConflict(DatabaseUnavailable):
+    """A change crossed another one, and the database has taken it back: nothing of it was kept."""
+
+    def __init__(self) -> None:
+        super().__init__("another change was in the way, try again")
 
 
 class StoreUnavailable(Unavailable):

@@ -49,6 +49,7 @@ from homeport.api.hub.documents import BESIDE
 from homeport.api.hub.errors import HUB_ERRORS, pass_on, render_http, renderers
 from homeport.api.hub.requests import CALLER, HubRequest, find_caller, from_where, identified
 from homeport.api.rate_limits import headers as rate_limit_headers
+from homeport.api.repeating import repeating
 from homeport.api.requests import send_error
 from homeport.core import limits
 from homeport.core.access import ANONYMOUS, Actor
@@ -128,7 +129,8 @@ class Hub:
     """What is the same for every route, and for what no route takes: who asks, and whether they ask too often."""
 
     def __init__(self, app: Litestar, services: Services) -> None:
-        self._app: Any = app  # it wants its own names for the types of ASGI
+        asgi: Any = app  # it wants its own names for the types of ASGI
+        self._app = repeating(asgi, services.settings)
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

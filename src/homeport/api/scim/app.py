@@ -13,6 +13,7 @@ from scim2_server.responses import ScimResponse
 
 from homeport.api.http import SCIM_ROOT, Receive, Request, Response, Scope, Send, base_url, bearer_token
 from homeport.api.rate_limits import headers as rate_limit_headers
+from homeport.api.repeating import repeating
 from homeport.api.scim.errors import TooManyException, told
 from homeport.api.scim.handler import Handler
 from homeport.api.scim.service import Service
@@ -39,6 +40,9 @@ _READS = ("GET", "HEAD")
 
 RETRY_AFTER_S = 5
 
+_ASKING = "homeport.asking"
+"""Where the scope of a request holds what `_asking` has found out."""
+
 
 class Scim:
     """The door as an ASGI application, without a lifespan."""
@@ -46,13 +50,17 @@ class Scim:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._service = Service()
+        self._served = repeating(self._serve, services.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Who asks is found out and counted once, also where the rest has to be tried again."""
+        scope[_ASKING] = await self._asking(Request(scope, receive))
+        await self._served(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        window: Window | None = None
+        provider, window = scope[_ASKING]
         try:
-            provider = await self._provider(request)
-            window = await self._count(request, provider)
             answer = self._refused(window) or await self._answer(request, _known(provider))
         except SCIMException as error:
             answer = self._service.error_response(error)
@@ -67,6 +75,14 @@ class Scim:
             answer.headers["Retry-After"] = str(RETRY_AFTER_S)
         headers = [*_headers(answer), *_SECURITY_HEADERS, *rate_limit_headers(window)]
         await Response(answer.status, headers, _body(answer)).send(send, is_head=request.method == "HEAD")
+
+    async def _asking(self, request: Request) -> tuple[Provider | Exception, Window | None]:
+        """Who asks, or what keeps them out, with their count."""
+        try:
+            provider = await self._provider(request)
+            return provider, await self._count(request, provider)
+        except Exception as error:
+            return error, None
 
     async def _provider(self, request: Request) -> Provider | NotAuthenticated:
         """Who asks, or why it is nobody."""
@@ -120,8 +136,8 @@ class Scim:
         )
 
 
-def _known(provider: Provider | NotAuthenticated) -> Provider:
-    if isinstance(provider, NotAuthenticated):
+def _known(provider: Provider | Exception) -> Provider:
+    if isinstance(provider, Exception):
         raise provider
     return provider
 

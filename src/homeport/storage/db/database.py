@@ -12,6 +12,7 @@ fails in its first test and never swaps two values silently.
 import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar, get_type_hints
 
@@ -31,6 +32,25 @@ PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)(?:\.\.\.(bigint|text|toke
 
 
 Listener = Callable[[str, int], None]
+
+
+class Attempt:
+    """What has become of the transactions of one try to handle a request."""
+
+    __slots__ = ("has_written", "is_taken_back")
+
+    def __init__(self) -> None:
+        self.has_written = False
+        self.is_taken_back = False
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether a transaction was taken back for no fault of its own, and none was kept."""
+        return self.is_taken_back and not self.has_written
+
+
+ATTEMPT: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
+"""Whoever could begin anew sets one; the database says there what has happened."""
 
 
 class Transaction(Protocol):

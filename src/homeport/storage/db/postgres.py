@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import asyncpg
 import msgspec
 
-from homeport.errors import DatabaseUnavailable, ValueUnstorable
+from homeport.errors import DatabaseUnavailable, TransactionConflict, ValueUnstorable
 from homeport.search_tokens import Token, Wanted
-from homeport.storage.db.database import PARAMETER, Cache, Listener, RowMaker, to_microseconds
+from homeport.storage.db.database import ATTEMPT, PARAMETER, Cache, Listener, RowMaker, to_microseconds
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -33,8 +33,11 @@ _OUTAGES = (
     asyncpg.exceptions.OperatorInterventionError,
     asyncpg.exceptions.InsufficientResourcesError,
     asyncpg.exceptions.LockNotAvailableError,  # waited as long as `lock_timeout` allows
-    asyncpg.exceptions.TransactionRollbackError,  # a deadlock: the same request will do the next time
+    asyncpg.exceptions.TransactionRollbackError,
 )
+
+
+_CONFLICTS = (asyncpg.exceptions.SerializationError, asyncpg.exceptions.DeadlockDetectedError)
 
 
 _LISTED = {
@@ -194,6 +197,8 @@ class PostgresDatabase:
                 if not is_durable:
                     await connection.execute("set local synchronous_commit = off")
                 yield transaction
+        if (attempt := ATTEMPT.get()) is not None:
+            attempt.has_written = True
         for event, id_ in transaction.announcements:
             for listener in self._listeners:
                 listener(event, id_)
@@ -208,5 +213,9 @@ class PostgresDatabase:
         except asyncpg.ForeignKeyViolationError as error:
             # A push into a repository that another request deletes, say: the same request finds out the next time.
             raise DatabaseUnavailable("what this belongs to is being deleted") from error
+        except _CONFLICTS as error:
+            if (attempt := ATTEMPT.get()) is not None:
+                attempt.is_taken_back = True
+            raise TransactionConflict from error
         except _OUTAGES as error:
             raise DatabaseUnavailable(str(error) or type(error).__name__) from error
