@@ -5,7 +5,7 @@ import pwd
 import socket
 import subprocess
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,18 +24,55 @@ def free_port() -> int:
         return port
 
 
+class PostgresServer:
+    """A server with its data in a folder. It can be stopped and started again, and keeps its address."""
+
+    def __init__(self, folder: Path, *, settings: Sequence[str] = ()) -> None:
+        self._user = _unprivileged_user(folder)
+        self._folder = folder
+        self._settings = settings
+        self.port = free_port()
+        self.data = folder / "data"
+        self.log = folder / "log"
+        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def create(self) -> None:
+        self.run("initdb", "-D", self.data, "--auth=trust", "--encoding=utf8", "--locale=C", "-U", "postgres")
+
+    def start(self) -> None:
+        options = f"-h 127.0.0.1 -p {self.port} -k {self._folder} -c fsync=off -c max_connections=200"
+        options += "".join(f" -c {setting}" for setting in self._settings)
+        self.run("pg_ctl", "-D", self.data, "-w", "-o", options, "-l", self.log, "start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        self.run("pg_ctl", "-D", self.data, "-w", "-m", mode, "stop")
+
+    def run(self, program: str, *arguments: object) -> None:
+        """Run one of PostgreSQL's programs for this server's user."""
+        command = [str(POSTGRES_BIN_PATH / program), *map(str, arguments)]
+        # Not captured by pipes: the server would hold them open.
+        subprocess.run(
+            command, check=True, user=self._user, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    @contextmanager
+    def running(self) -> Iterator["PostgresServer"]:
+        """Started, and stopped at the end if it still runs then."""
+        self.start()
+        try:
+            yield self
+        finally:
+            if (self.data / "postmaster.pid").exists():
+                self.stop()
+
+
 @contextmanager
 def running_postgres(folder: Path) -> Iterator[str]:
     """A server with its data in a folder; the URL of its maintenance database. Nothing of it survives."""
-    user = _unprivileged_user(folder)
-    data, port = folder / "data", free_port()
-    _run(user, "initdb", "-D", data, "--auth=trust", "--encoding=utf8", "--locale=C", "-U", "postgres")
-    options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off -c max_connections=200"
-    _run(user, "pg_ctl", "-D", data, "-w", "-o", options, "-l", folder / "log", "start")
-    try:
-        yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    finally:
-        _run(user, "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
+    server = PostgresServer(folder)
+    server.create()
+    with server.running():
+        yield server.url
 
 
 def _unprivileged_user(folder: Path) -> str | None:
@@ -51,9 +88,3 @@ def _unprivileged_user(folder: Path) -> str | None:
     owner = pwd.getpwnam(ROOTLESS_USER)
     os.chown(folder, owner.pw_uid, owner.pw_gid)
     return ROOTLESS_USER
-
-
-def _run(user: str | None, program: str, *arguments: object) -> None:
-    command = [str(POSTGRES_BIN_PATH / program), *map(str, arguments)]
-    # Not captured by pipes: the server would hold them open.
-    subprocess.run(command, check=True, user=user, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

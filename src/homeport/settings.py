@@ -126,6 +126,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str,
         Meta(description="`postgresql://…`; empty for SQLite in the data folder."),
     ] = ""
+    database_pool_size: Annotated[
+        Positive, Meta(description="Connections to PostgreSQL that each process holds at most.")
+    ] = 10
+    database_pool_wait: Annotated[
+        Positive,
+        Meta(description="Seconds that a request waits for one of them, or for PostgreSQL; then it is answered 503."),
+    ] = 10
+    database_statement_timeout: Annotated[
+        Positive,
+        Meta(
+            description="Seconds after which PostgreSQL ends a statement, or a transaction that does nothing; one that "
+            "waits for a lock it ends after half of them."
+        ),
+    ] = 60
     valkey_url: Annotated[
         str,
         Meta(

@@ -15,4 +15,4 @@ async def open_database(settings: Settings) -> Database:
         return await SqliteDatabase.open(settings.sqlite_path)
     from homeport.storage.db.postgres import PostgresDatabase  # noqa: PLC0415 - an extra: not needed for SQLite
 
-    return await PostgresDatabase.open(settings.database_url)
+    return await PostgresDatabase.open(settings)

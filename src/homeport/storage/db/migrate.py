@@ -51,7 +51,7 @@ async def is_current(settings: Settings) -> bool:
     _asyncpg()
     from homeport.storage.db.postgres import PostgresDatabase  # noqa: PLC0415
 
-    database = await PostgresDatabase.open(settings.database_url)
+    database = await PostgresDatabase.open(settings)
     try:
         async with database.read() as tx:
             if not await tx.value(int, "select 1 where to_regclass('alembic_version') is not null"):

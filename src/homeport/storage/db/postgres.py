@@ -15,14 +15,14 @@ import msgspec
 
 from homeport.errors import DatabaseUnavailable, TransactionConflict, ValueUnstorable
 from homeport.search_tokens import Token, Wanted
+from homeport.settings import Settings
 from homeport.storage.db.database import ATTEMPT, PARAMETER, Cache, Listener, RowMaker, to_microseconds
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 
-POOL_SIZE = 10
-STATEMENT_TIMEOUT_MS = 60_000
-ACQUIRE_TIMEOUT_S = 30
+# Beyond what PostgreSQL allows a statement: then it is the way to the server that is broken.
+COMMAND_GRACE_S = 5
 
 # What says that the server is away or cannot serve, not that a statement is wrong.
 _OUTAGES = (
@@ -33,6 +33,7 @@ _OUTAGES = (
     asyncpg.exceptions.OperatorInterventionError,
     asyncpg.exceptions.InsufficientResourcesError,
     asyncpg.exceptions.LockNotAvailableError,  # waited as long as `lock_timeout` allows
+    asyncpg.exceptions.IdleInTransactionSessionTimeoutError,
     asyncpg.exceptions.TransactionRollbackError,
 )
 
@@ -120,35 +121,39 @@ def _lexeme(token: Token) -> str:
 class PostgresDatabase:
     """A `Database` over a PostgreSQL server."""
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self, pool: Any, *, wait_s: float) -> None:
         self._pool = pool
+        self._wait_s = wait_s
         self.trace: Callable[[str], None] | None = None
         self._listeners: list[Listener] = []
         self._statements: Cache[str, tuple[str, list[str]]] = Cache()
         self._makers: Cache[tuple[type, str], RowMaker] = Cache()
 
     @classmethod
-    async def open(cls, url: str) -> "PostgresDatabase":
+    async def open(cls, settings: Settings) -> "PostgresDatabase":
         """Connect.
 
         Raises:
             DatabaseUnavailable
         """
+        timeout_s = settings.database_statement_timeout
         try:
             pool = await asyncpg.create_pool(
-                url,
+                settings.database_url,
                 min_size=1,
-                max_size=POOL_SIZE,
-                command_timeout=STATEMENT_TIMEOUT_MS / 1000 + 5,
+                max_size=settings.database_pool_size,
+                command_timeout=timeout_s + COMMAND_GRACE_S,
                 server_settings={
                     "application_name": "homeport",
-                    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
-                    "idle_in_transaction_session_timeout": str(STATEMENT_TIMEOUT_MS),
+                    "statement_timeout": f"{timeout_s}s",
+                    # Before the statement's: what is in the way of a lock is told from a statement that is slow.
+                    "lock_timeout": f"{timeout_s * 500}ms",
+                    "idle_in_transaction_session_timeout": f"{timeout_s}s",
                 },
             )
         except (*_OUTAGES, asyncpg.PostgresError) as error:
             raise DatabaseUnavailable(str(error)) from error
-        return cls(pool)
+        return cls(pool, wait_s=settings.database_pool_wait)
 
     def version(self) -> int | None:
         return None
@@ -203,11 +208,20 @@ class PostgresDatabase:
             for listener in self._listeners:
                 listener(event, id_)
 
+    async def _free_connection(self) -> Any:
+        try:
+            return await self._pool.acquire(timeout=self._wait_s)
+        except TimeoutError as error:
+            raise DatabaseUnavailable(f"no connection within {self._wait_s} seconds") from error
+
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
         try:
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            connection = await self._free_connection()
+            try:
                 yield connection
+            finally:
+                await self._pool.release(connection)
         except asyncpg.DataError as error:
             raise ValueUnstorable from error
         except asyncpg.ForeignKeyViolationError as error:
