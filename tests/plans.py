@@ -94,6 +94,10 @@ class _Explaining:
         self._plans = plans
         self._is_sqlite = is_sqlite
 
+    @property
+    def lists(self) -> "_Explaining":
+        return self
+
     async def one(self, struct: type[S], sql: str, /, **parameters: Any) -> S | None:
         await self._explain(sql, parameters)
         return await self._tx.one(struct, sql, **parameters)

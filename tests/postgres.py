@@ -39,6 +39,11 @@ class PostgresServer:
     def create(self) -> None:
         self.run("initdb", "-D", self.data, "--auth=trust", "--encoding=utf8", "--locale=C", "-U", "postgres")
 
+    def create_replica_of(self, primary: "PostgresServer") -> None:
+        """Be a hot standby, which follows the other by streaming."""
+        source = ("-h", "127.0.0.1", "-p", primary.port, "-U", "postgres")
+        self.run("pg_basebackup", "-D", self.data, *source, "-R", "-X", "stream", "-c", "fast")
+
     def start(self) -> None:
         options = f"-h 127.0.0.1 -p {self.port} -k {self._folder} -c fsync=off -c max_connections=200"
         options += "".join(f" -c {setting}" for setting in self._settings)

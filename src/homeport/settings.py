@@ -22,7 +22,7 @@ _SMTP_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 
 PREFIX = "HOMEPORT_"
 CONFIG_VARIABLE = "HOMEPORT_CONFIG"
-_WITH_PASSWORD = {"database_url", "smtp_url", "valkey_url", "blob_secret_access_key"}
+_WITH_PASSWORD = {"database_url", "database_read_url", "smtp_url", "valkey_url", "blob_secret_access_key"}
 _NOT_SETTINGS = {CONFIG_VARIABLE, "HOMEPORT_FAULT_POINT"}
 _VALKEY_SCHEMES = ("valkey://", "valkeys://", "redis://", "rediss://", "unix://")
 _PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+")
@@ -125,6 +125,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     database_url: Annotated[
         str,
         Meta(description="`postgresql://…`; empty for SQLite in the data folder."),
+    ] = ""
+    database_read_url: Annotated[
+        str,
+        Meta(
+            description="A read replica of that PostgreSQL for lists, `postgresql://…`; empty: there is none. "
+            "See [PostgreSQL](operations/postgresql.md#a-read-replica)."
+        ),
     ] = ""
     database_pool_size: Annotated[
         Positive, Meta(description="Connections to PostgreSQL that each process holds at most.")
@@ -455,15 +462,10 @@ def _check_urls(settings: Settings, origin: Mapping[str, str]) -> None:
             if not settings.public_url:
                 # Otherwise links that the Hub answers with would go to whatever host it was asked by.
                 raise SettingsError(f"{origin[name]}: with {name}, public_url has to be set too")
-    if settings.database_url and not settings.database_url.startswith(("postgresql://", "postgres://")):
-        raise SettingsError(f"{origin['database_url']}: database_url has to begin with postgresql://")
-    try:
-        _ = urlsplit(settings.database_url).port
-    except ValueError:
-        # Without what was read: it may be a part of a password that holds a slash or an @ as it is.
-        raise SettingsError(
-            f"{origin['database_url']}: database_url cannot be read; odd characters in a password have to be encoded"
-        ) from None
+    for name in ("database_url", "database_read_url"):
+        _check_database_url(name, getattr(settings, name), origin)
+    if settings.database_read_url and not settings.database_url:
+        raise SettingsError(f"{origin['database_read_url']}: database_read_url does nothing without database_url")
     if settings.valkey_url and not settings.valkey_url.startswith(_VALKEY_SCHEMES):
         raise SettingsError(f"{origin['valkey_url']}: valkey_url has to begin with valkey://, valkeys:// or unix://")
     _check_mail(settings, origin)
@@ -485,6 +487,18 @@ def _has_good_port(url: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _check_database_url(name: str, url: str, origin: Mapping[str, str]) -> None:
+    if url and not url.startswith(("postgresql://", "postgres://")):
+        raise SettingsError(f"{origin[name]}: {name} has to begin with postgresql://")
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        # Without what was read: it may be a part of a password that holds a slash or an @ as it is.
+        raise SettingsError(
+            f"{origin[name]}: {name} cannot be read; odd characters in a password have to be encoded"
+        ) from None
 
 
 def _check_mail(settings: Settings, origin: Mapping[str, str]) -> None:

@@ -61,6 +61,7 @@ async def list_events(
         NotAuthenticated, AccountUnknown, TokenNotAllowed, ActionDenied, PlanLacksFeature: as `access_log`.
     """
     found = await access_log(tx, actor, account, plans)
+    tx = tx.lists
     by, token = _user_and_token(by)
     conditions = Filter(
         action=action, name=name, actor=by, data_part=token, since=_kept_since(since, retention_days), until=until

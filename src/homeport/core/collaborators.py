@@ -32,6 +32,7 @@ async def list_page(
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
     repository = await access_repository(tx, actor, name, Action.ADMIN)
+    tx = tx.lists
     total = await rows.count(tx, repository_id=repository.id)
     found = await rows.list_page(tx, repository_id=repository.id, offset=(page - 1) * page_size, limit=page_size)
     if page > 1 and not found:

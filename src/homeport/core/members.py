@@ -70,6 +70,7 @@ async def list_page(
     """
     found = await access_organization(tx, actor, organization, OrganizationAction.READ_MEMBERS)
     view = await _view(tx, actor, found)
+    tx = tx.lists
     offset = (page - 1) * page_size
     total = 0
     members: list[Member] = []

@@ -142,6 +142,7 @@ async def list_organizations_of(
 async def _page(
     tx: Transaction, account_id: int, *, shared_with: int | None, offset: int, limit: int
 ) -> OrganizationPage:
+    tx = tx.lists
     total = await org_rows.count_of_user(tx, account_id, shared_with=shared_with)
     if offset and offset >= total:
         raise PageUnknown

@@ -96,6 +96,7 @@ async def list_page(
         if page > 1:
             raise PageUnknown
         return RepositoryPage(0, [])
+    tx = tx.lists
     filter_ = Filter(
         namespace_id=seen.namespace.id,
         sight=seen.sight,
@@ -126,6 +127,7 @@ async def list_names(tx: Transaction, *, actor: Actor, namespace: str) -> list[R
     seen = await see_namespace(tx, actor, namespace)
     if seen is None:
         return []
+    tx = tx.lists
     filter_ = Filter(
         namespace_id=seen.namespace.id, sight=seen.sight, account_id=actor.account_id, reaches=seen.reaches
     )

@@ -31,6 +31,7 @@ async def list_page(
         RepositoryUnknown, ActionDenied, NotAuthenticated: as `access_repository`.
     """
     repository = await access_repository(tx, actor, name, Action.READ_TEAMS)
+    tx = tx.lists
     total = await rows.count(tx, repository_id=repository.id)
     teams = await rows.list_page(tx, repository_id=repository.id, offset=(page - 1) * page_size, limit=page_size)
     if page > 1 and not teams:

@@ -91,6 +91,7 @@ async def find(
     if search.is_for_nothing:
         return Found(0, [])
     view = await see_everywhere(tx, actor)
+    tx = tx.lists
     ids = await rows.list_seen(
         tx,
         await _candidates(tx, view, search),

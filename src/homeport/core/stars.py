@@ -53,6 +53,7 @@ async def list_starred(tx: Transaction, *, actor: Actor, user: str, offset: int,
     if account is None or not account.is_active:
         raise AccountUnknown(user)
     view = await see_everywhere(tx, actor)
+    tx = tx.lists
     total = await rows.count_seen(tx, account_id=account.id, view=view)
     if offset and offset >= total:
         raise PageUnknown

@@ -43,6 +43,7 @@ async def list_page(
         PageUnknown
     """
     repository = await access_repository(tx, actor, name, Action.READ_TAGS)
+    tx = tx.lists
     total = await rows.count(tx, repository_id=repository.id, name=tag)
     if not total:
         raise TagUnknown(name, tag)

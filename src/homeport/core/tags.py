@@ -52,6 +52,7 @@ async def list_names(tx: Transaction, *, actor: Actor, name: RepositoryName, aft
         RepositoryUnknown, ImageRestricted: as `access_repository`.
     """
     repository = await access_repository(tx, actor, name, Action.PULL)
+    tx = tx.lists
     return await rows.list_names(tx, repository_id=repository.id, after=after, limit=limit)
 
 
@@ -73,6 +74,7 @@ async def list_page(
         PageUnknown: there is no such page; the first one is there even when it is empty.
     """
     repository = await access_repository(tx, actor, name, Action.READ_TAGS)
+    tx = tx.lists
     offset = (page - 1) * page_size
     if part:
         total = await rows.count_matching(tx, repository_id=repository.id, part=part)

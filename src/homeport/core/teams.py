@@ -54,6 +54,7 @@ async def list_page(
         NotAuthenticated, OrganizationUnknown, ActionDenied: as `access_organization`.
     """
     found = await access_organization(tx, actor, organization, OrganizationAction.READ_TEAMS)
+    tx = tx.lists
     user = user.lower()
     total = await rows.count(tx, organization_id=found.id, part=part, user=user)
     teams = await rows.list_page(
@@ -163,6 +164,7 @@ async def list_members(
     """
     found = await access_organization(tx, actor, organization, OrganizationAction.READ_TEAMS)
     target = await access_team(tx, organization=found, name=team)
+    tx = tx.lists
     shows_emails = sees_emails(actor, found)
     total = await rows.count_members(tx, team_id=target.id, part=part, searches_emails=shows_emails)
     profiles = await rows.list_members(

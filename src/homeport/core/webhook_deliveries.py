@@ -122,6 +122,7 @@ async def list_page(
     """
     repository = await access_repository(tx, actor, name, Action.READ_WEBHOOKS)
     webhook = await webhooks.of_repository(tx, repository, webhook_id)
+    tx = tx.lists
     total = await rows.count(tx, webhook.id)
     found = await rows.list_page(tx, webhook_id=webhook.id, offset=(page - 1) * page_size, limit=page_size)
     if page > 1 and not found:

@@ -56,6 +56,15 @@ ATTEMPT: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
 class Transaction(Protocol):
     """Statements that see one state of the data, and are kept together or not at all."""
 
+    @property
+    def lists(self) -> "Transaction":
+        """For the statements of a list, once it is decided that the actor may see it: a replica may run them.
+
+        It has all that had been written before they came. No decision and no write may hang on them. In a transaction
+        that writes, and where there is no replica, this is the transaction itself.
+        """
+        ...
+
     async def one(self, struct: type[S], sql: str, /, **parameters: Any) -> S | None:
         """The first row, or None."""
         ...

@@ -17,29 +17,14 @@ from homeport.errors import DatabaseUnavailable, TransactionConflict, ValueUnsto
 from homeport.search_tokens import Token, Wanted
 from homeport.settings import Settings
 from homeport.storage.db.database import ATTEMPT, PARAMETER, Cache, Listener, RowMaker, to_microseconds
+from homeport.storage.db.outages import CONFLICTS, OUTAGES
+from homeport.storage.db.replica import ListConnection, Replica
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 
 # Beyond what PostgreSQL allows a statement: then it is the way to the server that is broken.
 COMMAND_GRACE_S = 5
-
-# What says that the server is away or cannot serve, not that a statement is wrong.
-_OUTAGES = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.exceptions.OperatorInterventionError,
-    asyncpg.exceptions.InsufficientResourcesError,
-    asyncpg.exceptions.LockNotAvailableError,  # waited as long as `lock_timeout` allows
-    asyncpg.exceptions.IdleInTransactionSessionTimeoutError,
-    asyncpg.exceptions.TransactionRollbackError,
-)
-
-
-_CONFLICTS = (asyncpg.exceptions.SerializationError, asyncpg.exceptions.DeadlockDetectedError)
-
 
 _LISTED = {
     "bigint": "select unnest({}::bigint[])",
@@ -50,10 +35,15 @@ _LISTED = {
 
 
 class PostgresTransaction:
-    def __init__(self, connection: Any, owner: "PostgresDatabase") -> None:
+    def __init__(self, connection: Any, owner: "PostgresDatabase", lists: ListConnection | None = None) -> None:
         self._connection = connection
         self._owner = owner
+        self._lists = lists
         self.announcements: list[tuple[str, int]] = []
+
+    @property
+    def lists(self) -> "PostgresTransaction":
+        return self if self._lists is None else PostgresTransaction(self._lists, self._owner)
 
     async def one(self, struct: type[S], sql: str, /, **parameters: Any) -> S | None:
         text, values = self._bound(sql, parameters)
@@ -121,8 +111,9 @@ def _lexeme(token: Token) -> str:
 class PostgresDatabase:
     """A `Database` over a PostgreSQL server."""
 
-    def __init__(self, pool: Any, *, wait_s: float) -> None:
+    def __init__(self, pool: Any, *, wait_s: float, replica: Replica | None = None) -> None:
         self._pool = pool
+        self._replica = replica
         self._wait_s = wait_s
         self.trace: Callable[[str], None] | None = None
         self._listeners: list[Listener] = []
@@ -137,23 +128,24 @@ class PostgresDatabase:
             DatabaseUnavailable
         """
         timeout_s = settings.database_statement_timeout
+        options = {
+            "command_timeout": timeout_s + COMMAND_GRACE_S,
+            "server_settings": {
+                "application_name": "homeport",
+                "statement_timeout": f"{timeout_s}s",
+                # Before the statement's: what is in the way of a lock is told from a statement that is slow.
+                "lock_timeout": f"{timeout_s * 500}ms",
+                "idle_in_transaction_session_timeout": f"{timeout_s}s",
+            },
+        }
         try:
             pool = await asyncpg.create_pool(
-                settings.database_url,
-                min_size=1,
-                max_size=settings.database_pool_size,
-                command_timeout=timeout_s + COMMAND_GRACE_S,
-                server_settings={
-                    "application_name": "homeport",
-                    "statement_timeout": f"{timeout_s}s",
-                    # Before the statement's: what is in the way of a lock is told from a statement that is slow.
-                    "lock_timeout": f"{timeout_s * 500}ms",
-                    "idle_in_transaction_session_timeout": f"{timeout_s}s",
-                },
+                settings.database_url, min_size=1, max_size=settings.database_pool_size, **options
             )
-        except (*_OUTAGES, asyncpg.PostgresError) as error:
+        except (*OUTAGES, asyncpg.PostgresError) as error:
             raise DatabaseUnavailable(str(error)) from error
-        return cls(pool, wait_s=settings.database_pool_wait)
+        replica = await Replica.open(settings, **options) if settings.database_read_url else None
+        return cls(pool, wait_s=settings.database_pool_wait, replica=replica)
 
     def version(self) -> int | None:
         return None
@@ -163,6 +155,8 @@ class PostgresDatabase:
 
     async def close(self) -> None:
         await self._pool.close()
+        if self._replica is not None:
+            await self._replica.close()
 
     def statement(self, sql: str) -> tuple[str, list[str]]:
         """The statement in PostgreSQL's words: numbered parameters, each name one number."""
@@ -187,7 +181,14 @@ class PostgresDatabase:
     @asynccontextmanager
     async def read(self, *, scan: bool = False) -> AsyncIterator[PostgresTransaction]:  # noqa: ARG002 - no loop to block
         async with self._connection() as connection:
-            yield PostgresTransaction(connection, self)
+            if self._replica is None:
+                yield PostgresTransaction(connection, self)
+                return
+            lists = ListConnection(self._replica, connection)
+            try:
+                yield PostgresTransaction(connection, self, lists)
+            finally:
+                await lists.close()
 
     @asynccontextmanager
     async def write(
@@ -227,9 +228,9 @@ class PostgresDatabase:
         except asyncpg.ForeignKeyViolationError as error:
             # A push into a repository that another request deletes, say: the same request finds out the next time.
             raise DatabaseUnavailable("what this belongs to is being deleted") from error
-        except _CONFLICTS as error:
+        except CONFLICTS as error:
             if (attempt := ATTEMPT.get()) is not None:
                 attempt.is_taken_back = True
             raise TransactionConflict from error
-        except _OUTAGES as error:
+        except OUTAGES as error:
             raise DatabaseUnavailable(str(error) or type(error).__name__) from error

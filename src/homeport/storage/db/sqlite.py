@@ -69,6 +69,10 @@ class SqliteTransaction:
         self._scan = scan
         self.announcements: list[tuple[str, int]] = []
 
+    @property
+    def lists(self) -> "SqliteTransaction":
+        return self
+
     async def one(self, struct: type[S], sql: str, /, **parameters: Any) -> S | None:
         cursor, rows = await self._rows(sql, parameters, limit=1)
         return self._owner.maker(struct, sql, cursor)(rows[0]) if rows else None
