@@ -14,9 +14,10 @@ from typing import Any
 import structlog
 
 from homeport import settings as settings_module
+from homeport.api.exposition import is_reader, tell
 from homeport.api.health import health
 from homeport.api.hosts import Hosts, Part
-from homeport.api.http import Application, Receive, Scope, Send
+from homeport.api.http import DOOR, Application, Receive, Scope, Send
 from homeport.api.proxies import TrustedProxies
 from homeport.api.repeating import repeating
 from homeport.api.requests import RequestLog
@@ -30,6 +31,7 @@ from homeport.core.signing import Signer
 from homeport.errors import HomeportError
 from homeport.jobs import worker
 from homeport.logs import configure_logs
+from homeport.metrics import NOT_MEASURED, Metrics, MetricsUnavailableError, Prometheus
 from homeport.names import RESERVED_NAMES
 from homeport.settings import Settings, SettingsError
 from homeport.storage.blobs.opening import open_store
@@ -41,6 +43,7 @@ from homeport.storage.db.engine import open_database
 log = structlog.get_logger()
 
 OWN_PATHS = ("/healthz", "/readyz")
+METRICS_PATH = "/metrics"
 _TOKEN_PATHS = ("/token", "/token/")
 _ENGINE_PATHS = ("/v1/_ping", "/v1/search")
 """What Docker's engine asks the host of a registry, though it is the Hub's: `docker search`."""
@@ -55,30 +58,50 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     Raises:
         DatabaseUnavailable, StoreUnavailable, SettingsError
     """
+    metrics = measuring(settings)
     db = await open_database(settings)
     stack = contextlib.AsyncExitStack()
     try:
         async with db.read() as tx:
             keys = await account_rows.list_signing_keys(tx)
-        blobs = await open_store(settings)
+        blobs = await open_store(settings, metrics)
         pulls = PullLog()
         activity = ActivityLog()
         counters = await stack.enter_async_context(counting(settings))
-        authenticator = Authenticator(db, Signer(keys), pulls=pulls, activity=activity, settings=settings)
+        authenticator = Authenticator(
+            db, Signer(keys), pulls=pulls, activity=activity, settings=settings, metrics=metrics
+        )
         yield Services(
             settings=settings,
             db=db,
             blobs=blobs,
             authenticator=authenticator,
-            logins=Logins(db, authenticator, counters, pulls=pulls, activity=activity, settings=settings),
+            logins=Logins(
+                db, authenticator, counters, pulls=pulls, activity=activity, settings=settings, metrics=metrics
+            ),
             pulls=pulls,
             activity=activity,
             recent=Recent(db),
             counters=counters,
+            metrics=metrics,
         )
     finally:
         await stack.aclose()
         await db.close()
+
+
+def measuring(settings: Settings) -> Metrics:
+    """Where what happens is counted: nowhere, unless somebody may read it.
+
+    Raises:
+        SettingsError: Prometheus' library is not installed.
+    """
+    if not settings.metrics_networks:
+        return NOT_MEASURED
+    try:
+        return Prometheus()
+    except MetricsUnavailableError:
+        raise SettingsError("metrics_networks needs the extra `metrics`: install homeport[metrics]") from None
 
 
 @contextlib.asynccontextmanager
@@ -127,19 +150,27 @@ def create_app(services: Services) -> Application:
         path: str = scope["path"]
         parts = hosts.parts(scope)
         if path in OWN_PATHS:
+            scope[DOOR] = "own"
             await health(services, scope, send)
+        elif path == METRICS_PATH and is_reader(services, scope):
+            scope[DOOR] = "own"
+            await tell(services, scope, send)
         elif is_registrys(path, parts):
+            scope[DOOR] = "registry"
             await (hub if path in _ENGINE_PATHS else registry)(scope, receive, send)
         elif Part.HUB not in parts:
             await nowhere(scope, send)
         elif path.startswith("/v2/scim/"):
+            scope[DOOR] = "scim"
             await scim(scope, receive, send)
         elif is_page(path):
+            scope[DOOR] = "web"
             await web(scope, receive, send)
         else:
+            scope[DOOR] = "hub"
             await hub(scope, receive, send)
 
-    app = RequestLog(dispatch)
+    app = RequestLog(dispatch, services.metrics)
     return TrustedProxies(app, settings.trusted_proxies) if settings.trusted_proxies else app
 
 

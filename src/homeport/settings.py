@@ -350,6 +350,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain_timeout: Annotated[
         Positive, Meta(description="Seconds that running transfers have to finish after SIGTERM.")
     ] = 30
+    metrics_networks: Annotated[
+        Networks,
+        Meta(
+            description="Addresses and networks (CIDR) that may read `/metrics`, with commas in between, or a list; "
+            "empty: nobody, and nothing is measured. See [Metrics](operations/metrics.md)."
+        ),
+    ] = Networks()
+    metrics_port: Annotated[
+        Port, Meta(description="Port where `homeport worker` answers `/metrics` and `/healthz`; 0: nowhere.")
+    ] = 0
     log_format: Annotated[Literal["json", "console"], Meta(description="How log lines are written.")] = "json"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="The least of what is logged.")
@@ -470,6 +480,8 @@ def _check_urls(settings: Settings, origin: Mapping[str, str]) -> None:
         raise SettingsError(f"{origin['valkey_url']}: valkey_url has to begin with valkey://, valkeys:// or unix://")
     _check_mail(settings, origin)
     _check_bucket(settings, origin)
+    if settings.metrics_port and not settings.metrics_networks:
+        raise SettingsError(f"{origin['metrics_port']}: metrics_port does nothing unless metrics_networks is set")
 
 
 def _check_public_url(name: str, url: str, where: str) -> None:

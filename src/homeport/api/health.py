@@ -2,12 +2,13 @@
 
 import msgspec
 
-from homeport.api.http import Response, Scope, Send
+from homeport.api.http import ROUTE, Response, Scope, Send
 from homeport.core.services import Services
 from homeport.errors import HomeportError
 
 
 async def health(services: Services, scope: Scope, send: Send) -> None:
+    scope[ROUTE] = scope["path"]
     status, checks = (200, {}) if scope["path"] == "/healthz" else await _readiness(services)
     body = msgspec.json.encode({"status": "ok" if status == 200 else "unavailable", **checks})
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]

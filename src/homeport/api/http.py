@@ -21,6 +21,12 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 QUERY_LENGTH_LIMIT = 8192
 
+DOOR = "homeport.door"
+"""The key of a scope with the name of the door that a request came to."""
+
+ROUTE = "path_template"
+"""The key of a scope with the template of the path that was asked for. The framework of the Hub door writes it too."""
+
 SCIM_ROOT = "/v2/scim/2.0"
 """Where the SCIM door is; the Hub door tells owners of it."""
 

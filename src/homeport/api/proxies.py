@@ -15,6 +15,10 @@ _HOST = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{
 _SCHEMES = ("http", "https")
 
 
+IS_TRUSTED = "homeport.is_trusted"
+"""The key of a scope whose client is known although a proxy has sent the request."""
+
+
 class TrustedProxies:
     """Puts the client's address, and the scheme and host that it asked for, in the place of the proxy's."""
 
@@ -25,6 +29,7 @@ class TrustedProxies:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         peer = parse_address(client_address(scope))
         if peer is not None and peer in self._trusted:
+            scope[IS_TRUSTED] = True
             self._look_behind(peer, scope)
         await self._app(scope, receive, send)
 

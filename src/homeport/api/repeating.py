@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable
 
-from homeport.api.http import Application, Message, Receive, Scope, Send
+from homeport.api.http import ROUTE, Application, Message, Receive, Scope, Send
 from homeport.settings import Settings
 from homeport.storage.db.database import ATTEMPT, Attempt
 
@@ -58,11 +58,14 @@ class _Repeating:
                 await send(message)
 
         token = ATTEMPT.set(attempt)
+        # A framework writes into the scope what it has found out of a request.
+        own_scope = {**scope, "state": dict(scope.get("state") or {})}
         try:
-            # A framework writes into the scope what it has found out of a request.
-            await self._app({**scope, "state": dict(scope.get("state") or {})}, body.again(), sent)
+            await self._app(own_scope, body.again(), sent)
         finally:
             ATTEMPT.reset(token)
+            if ROUTE in own_scope:
+                scope[ROUTE] = own_scope[ROUTE]
         return not is_held
 
 

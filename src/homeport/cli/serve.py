@@ -13,6 +13,7 @@ import msgspec
 from homeport.cli.output import CommandError
 from homeport.core.setup import ADMIN, Prepared, prepare
 from homeport.errors import DatabaseUnavailable
+from homeport.metrics import shared_folder
 from homeport.settings import PREFIX, Settings, load
 from homeport.storage.blobs.opening import prepare_store
 from homeport.storage.db.database import Database, utcnow
@@ -144,7 +145,7 @@ def _run(settings: Settings) -> None:
         os.environ[PREFIX + name.upper()] = str(getattr(settings, name))
     os.environ.pop(PREFIX + "ADMIN_PASSWORD", None)
     keep_freed_memory()
-    Granian(
+    server = Granian(
         "homeport.app:serve",
         factory=True,
         address=settings.host,
@@ -157,4 +158,7 @@ def _run(settings: Settings) -> None:
         log_level=LogLevels.warning,
         workers_kill_timeout=settings.drain_timeout,
         respawn_failed_workers=True,
-    ).serve()
+    )
+    counts_together = settings.metrics_networks and settings.workers > 1
+    with shared_folder() if counts_together else contextlib.nullcontext():
+        server.serve()

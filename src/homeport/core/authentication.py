@@ -24,6 +24,7 @@ from homeport.core.activity import ActivityLog
 from homeport.core.pulls import PullLog
 from homeport.core.signing import ALGORITHM, HUB_ALGORITHM, Signer
 from homeport.errors import NotAuthenticated
+from homeport.metrics import TOKENS_ISSUED, Metrics
 from homeport.names import RepositoryName
 from homeport.settings import Settings
 from homeport.storage.db import access_tokens as token_rows
@@ -40,6 +41,7 @@ REFRESH_AUDIENCE = "refresh"
 SECOND_FACTOR_AUDIENCE = "second-factor"
 IDENTITY_AUDIENCE = "identity"
 ISSUER = "homeport"
+_AUDIENCE_LABELS = {HUB_AUDIENCE: "hub"}
 
 SEARCH_ACCESS = {"type": "registry", "name": "catalog", "actions": ["search"]}
 """What a registry token carries that an engine searches with (`registry:catalog:search`)."""
@@ -118,13 +120,21 @@ class Authenticator:
     """Knows who is who; one for a process."""
 
     def __init__(
-        self, db: Database, signer: Signer, *, pulls: PullLog, activity: ActivityLog, settings: Settings
+        self,
+        db: Database,
+        signer: Signer,
+        *,
+        pulls: PullLog,
+        activity: ActivityLog,
+        settings: Settings,
+        metrics: Metrics,
     ) -> None:
         self._db = db
         self._signer = signer
         self._pulls = pulls
         self._activity = activity
         self._settings = settings
+        self._metrics = metrics
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
         self._of_account: defaultdict[int | None, set[bytes]] = defaultdict(set)
         self._revocations_seen: dict[int, None] = {}
@@ -212,6 +222,7 @@ class Authenticator:
 
     def _sign(self, audience: str, lifetime_s: int, *, binding: Any, algorithm: str = ALGORITHM, **claims: Any) -> str:
         now = int(time.time())
+        self._metrics.count(TOKENS_ISSUED, _AUDIENCE_LABELS.get(audience, audience))
         return self._signer.sign(
             {
                 "iss": ISSUER,

@@ -20,6 +20,7 @@ import msgspec
 
 from homeport.core import manifests
 from homeport.core.services import Services
+from homeport.metrics import GARBAGE, GARBAGE_BYTES
 from homeport.storage.db import blobs as blob_rows
 from homeport.storage.db import garbage as rows
 from homeport.storage.db import repositories as repository_rows
@@ -51,8 +52,18 @@ async def collect(services: Services, *, now: datetime) -> Collected:
     Raises:
         DatabaseUnavailable, StoreUnavailable: what had been done until then stays done.
     """
-    settings = services.settings
     done = Collected()
+    try:
+        await _collect(services, done, now=now)
+    finally:
+        # Also of a run that failed: what had been done until then stays done.
+        for step, count in msgspec.structs.asdict(done).items():
+            services.metrics.count(GARBAGE, step, by=count)
+    return done
+
+
+async def _collect(services: Services, done: Collected, *, now: datetime) -> None:
+    settings = services.settings
     if settings.untagged_retention_days:
         before = now - timedelta(days=settings.untagged_retention_days)
         done.manifests = await _delete_untagged(services, before=before)
@@ -62,7 +73,6 @@ async def collect(services: Services, *, now: datetime) -> Collected:
     done.deleted = await _delete_blobs(services, before=before, now=now)
     outlived = max(DISCARDED_FOR, timedelta(seconds=settings.blob_redirect_lifetime))
     done.discarded = await _discard_bytes(services, before=now - outlived)
-    return done
 
 
 async def _condemn(services: Services, *, before: datetime, now: datetime) -> int:
@@ -110,10 +120,11 @@ async def _delete_blobs(services: Services, *, before: datetime, now: datetime) 
 
 async def _delete(services: Services, ids: list[int], *, now: datetime) -> int:
     async with services.db.write() as tx:
-        keys = await rows.delete_unlinked(tx, ids)
+        blobs = await rows.delete_unlinked(tx, ids)
         # Until the bytes are gone a row knows of them.
-        await rows.insert_discarded(tx, keys, now=now)
-    return len(keys)
+        await rows.insert_discarded(tx, [blob.storage_key for blob in blobs], now=now)
+    services.metrics.count(GARBAGE_BYTES, by=sum(blob.size_bytes for blob in blobs))
+    return len(blobs)
 
 
 async def _discard_bytes(services: Services, *, before: datetime) -> int:

@@ -7,6 +7,7 @@ from homeport.addresses import counted_as
 from homeport.core.access import Actor
 from homeport.core.services import Services
 from homeport.errors import TooManyDeviceCodes, TooManyMailRequests, TooManyPulls
+from homeport.metrics import REFUSALS
 from homeport.settings import Settings
 from homeport.storage.cache.cache import Window
 
@@ -20,7 +21,10 @@ async def count_request(services: Services, actor: Actor, *, address: str) -> Wi
     if not limit:
         return None
     key = f"request {_caller(actor, address)}"
-    return await services.counters.hit(key, limit=limit, window_s=settings.rate_limit_window)
+    window = await services.counters.hit(key, limit=limit, window_s=settings.rate_limit_window)
+    if not window.is_allowed:
+        services.metrics.count(REFUSALS, "requests")
+    return window
 
 
 async def count_pull(services: Services, actor: Actor, *, address: str) -> None:
@@ -33,6 +37,7 @@ async def count_pull(services: Services, actor: Actor, *, address: str) -> None:
     if limit:
         window = await services.counters.hit(f"pull {_caller(actor, address)}", limit=limit, window_s=window_s)
         if not window.is_allowed:
+            services.metrics.count(REFUSALS, "pulls")
             raise TooManyPulls(limit, window_s, window.wait_s)
 
 
@@ -45,6 +50,7 @@ async def count_mail_request(services: Services, *, address: str) -> None:
     limit = services.settings.mail_requests_per_address
     window = await services.counters.hit(f"mail {counted_as(address)}", limit=limit, window_s=MAIL_REQUESTS_WINDOW_S)
     if not window.is_allowed:
+        services.metrics.count(REFUSALS, "mails")
         raise TooManyMailRequests(window.wait_s)
 
 
@@ -57,6 +63,7 @@ async def count_device_code(services: Services, *, address: str) -> None:
     limit, window_s = services.settings.login_attempts_per_address, services.settings.login_attempts_window
     window = await services.counters.hit(f"device code {counted_as(address)}", limit=limit, window_s=window_s)
     if not window.is_allowed:
+        services.metrics.count(REFUSALS, "device codes")
         raise TooManyDeviceCodes(window.wait_s)
 
 

@@ -43,6 +43,7 @@ from homeport.errors import (
     SecondFactorRequired,
     TooManyAttempts,
 )
+from homeport.metrics import LOGINS_FAILED, REFUSALS, Metrics
 from homeport.settings import Settings
 from homeport.storage.cache.cache import Counters
 from homeport.storage.db import access_tokens as token_rows
@@ -74,11 +75,13 @@ class Logins:
         pulls: PullLog,
         activity: ActivityLog,
         settings: Settings,
+        metrics: Metrics,
     ) -> None:
         self._db = db
         self._authenticator = authenticator
         self._pulls = pulls
         self._activity = activity
+        self._metrics = metrics
         limit, window_s = settings.login_attempts_per_account, settings.login_attempts_window
         self._accounts = Attempts(counters, "password", limit=limit, window_s=window_s)
         self._codes = Attempts(counters, "code", limit=limit, window_s=window_s)
@@ -194,11 +197,18 @@ class Logins:
     async def _counted_address(self, address: str) -> AsyncIterator[None]:
         """Count the failures of an address; one that has had too many is not listened to."""
         key = counted_as(address)
-        await _refuse_if_blocked(self._addresses, key)
         try:
+            await _refuse_if_blocked(self._addresses, key)
             yield
-        except (CredentialsInvalid, OrganizationLogin):
+        except (CredentialsInvalid, OrganizationLogin) as error:
+            self._metrics.count(LOGINS_FAILED, type(error).__name__)
             await self._addresses.failed(key)
+            raise
+        except PasswordRefused as error:
+            self._metrics.count(LOGINS_FAILED, type(error).__name__)
+            raise
+        except TooManyAttempts:
+            self._metrics.count(REFUSALS, "logins")
             raise
 
     async def _log_in_by_password(self, name: str, password: str, visit: Visit) -> Credential:

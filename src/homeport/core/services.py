@@ -7,6 +7,7 @@ from homeport.core.authentication import Authenticator
 from homeport.core.logins import Logins
 from homeport.core.pulls import PullLog
 from homeport.core.recent import Recent
+from homeport.metrics import Metrics
 from homeport.settings import Settings
 from homeport.storage.blobs.store import BlobStore
 from homeport.storage.cache.cache import Counters
@@ -23,3 +24,4 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     activity: ActivityLog
     recent: Recent
     counters: Counters
+    metrics: Metrics

@@ -21,6 +21,7 @@ from homeport.errors import (
     RangeInvalid,
     UploadUnknown,
 )
+from homeport.metrics import BLOB_BYTES_PUSHED
 from homeport.names import Digest, RepositoryName
 from homeport.storage.db import blobs as blob_rows
 from homeport.storage.db import repositories as repository_rows
@@ -115,7 +116,13 @@ async def append(
         raise RangeInvalid(size)
     if body is None:
         return size
-    return await services.blobs.append(upload, body, offset=size, limit_bytes=services.settings.blob_size_limit)
+    return await _append(services, upload, body, offset=size)
+
+
+async def _append(services: Services, upload: str, body: AsyncIterator[bytes], *, offset: int) -> int:
+    size = await services.blobs.append(upload, body, offset=offset, limit_bytes=services.settings.blob_size_limit)
+    services.metrics.count(BLOB_BYTES_PUSHED, by=size - offset)
+    return size
 
 
 async def finish(
@@ -139,7 +146,7 @@ async def finish(
         raise RangeInvalid(size)
     try:
         if body is not None:
-            size = await services.blobs.append(upload, body, offset=size, limit_bytes=services.settings.blob_size_limit)
+            size = await _append(services, upload, body, offset=size)
         faults.point("upload-received")
         key = await services.blobs.seal(upload, digest)
     except (BlobTooLarge, DigestMismatch):

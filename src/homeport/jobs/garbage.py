@@ -10,7 +10,8 @@ from homeport.storage.db.database import utcnow
 log = structlog.get_logger()
 
 
-async def collect(services: Services) -> None:
+async def collect(services: Services) -> int:
     collected = await garbage.collect(services, now=utcnow())
     if collected != garbage.Collected():
         log.info("garbage collected", **msgspec.structs.asdict(collected))
+    return collected.deleted

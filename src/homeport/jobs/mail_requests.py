@@ -25,8 +25,9 @@ ANSWERS: Mapping[Purpose, Callable[[Transaction, MailRequest, Settings], Awaitab
 }
 
 
-async def answer_all(services: Services) -> None:
-    """Answer what is waiting, until nothing is."""
+async def answer_all(services: Services) -> int:
+    """Answer what is waiting, until nothing is; how many there were."""
+    answered = 0
     while (id_ := await _next(services)) is not None:
         try:
             async with services.db.write() as tx:
@@ -39,6 +40,8 @@ async def answer_all(services: Services) -> None:
             log.exception("a request for a mail is dropped", request=id_)
             async with services.db.write() as tx:
                 await rows.take_request(tx, id_)
+        answered += 1
+    return answered
 
 
 async def drop_old(services: Services, *, now: datetime) -> None:

@@ -15,6 +15,7 @@ import aiosmtplib
 import structlog
 
 from homeport.core.services import Services
+from homeport.metrics import MAILS
 from homeport.names import is_mail_address
 from homeport.settings import Settings, SmtpServer
 from homeport.storage.db import mails as rows
@@ -40,18 +41,21 @@ class Undeliverable(Exception):
     """No later attempt would end better."""
 
 
-async def send_due(services: Services) -> None:
-    """Send what is due, until nothing is. Without a server mails wait in the outbox."""
+async def send_due(services: Services) -> int:
+    """Send what is due, until nothing is; how many it was tried with. Without a server mails wait in the outbox."""
+    tried = 0
     settings = services.settings
     if not settings.smtp_url:
-        return
+        return tried
     async with services.db.read() as tx:
         if not await rows.is_any_due(tx, now=utcnow()):
-            return
+            return tried
     async with _connection(settings) as smtp:
         while batch := await _claimed(services):
             for mail in batch:
                 await _send(services, smtp, mail)
+                tried += 1
+    return tried
 
 
 @contextlib.asynccontextmanager
@@ -99,6 +103,7 @@ async def _send(services: Services, smtp: aiosmtplib.SMTP, mail: Mail) -> None:
         return
     async with services.db.write() as tx:
         await rows.sent(tx, mail.id, now=utcnow())
+    services.metrics.count(MAILS, "sent")
     log.info("mail sent", mail=mail.id, attempts=mail.attempts)
 
 
@@ -126,6 +131,7 @@ async def _failed(services: Services, mail: Mail, error: Exception) -> None:
     reason = _told(error)
     async with services.db.write() as tx:
         await rows.failed(tx, mail.id, error=reason, due_at=None if is_given_up else now + delay)
+    services.metrics.count(MAILS, "given up" if is_given_up else "failed")
     log.warning("mail not sent", mail=mail.id, attempts=mail.attempts, given_up=is_given_up, reason=reason)
 
 

@@ -18,6 +18,7 @@ from homeport import __version__
 from homeport.core.outbound import TOTAL_TIMEOUT_S, Answer, Outbound, Undelivered
 from homeport.core.services import Services
 from homeport.core.webhook_deliveries import body_of, signature
+from homeport.metrics import DELIVERIES
 from homeport.storage.db import webhook_deliveries as rows
 from homeport.storage.db import webhooks as webhook_rows
 from homeport.storage.db.database import utcnow
@@ -53,12 +54,18 @@ class Deliveries:
         self._outbound = outbound
         self._turns: set[asyncio.Task[None]] = set()
 
-    async def begin_due(self) -> None:
-        """Begin a turn for each target that waits, as long as there is room for more; wait for none of them."""
+    async def begin_due(self) -> int:
+        """Begin a turn for each target that waits, as long as there is room for more; wait for none of them.
+
+        How many turns were begun.
+        """
+        begun = 0
         while len(self._turns) < CONCURRENCY and (target := await self._claimed()):
             turn = asyncio.create_task(self._take_turn(target))
             self._turns.add(turn)
             turn.add_done_callback(self._turns.discard)
+            begun += 1
+        return begun
 
     async def end(self) -> None:
         """Break off what is under way: it is delivered again once the claim has run out."""
@@ -120,6 +127,8 @@ class Deliveries:
         due_at = None if is_delivered else next_attempt(delivery.due_since, now)
         async with self._services.db.write() as tx:
             await rows.attempted(tx, delivery.id, attempt, delivered_at=now if is_delivered else None, due_at=due_at)
+        outcome = "delivered" if is_delivered else "given up" if due_at is None else "failed"
+        self._services.metrics.count(DELIVERIES, outcome)
         log.info(
             "webhook delivered" if is_delivered else "webhook not delivered",
             delivery=delivery.uuid,

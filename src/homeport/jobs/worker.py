@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
@@ -10,9 +11,10 @@ import structlog
 
 from homeport.core import uploads
 from homeport.core.services import Services
-from homeport.jobs import audit, garbage, mail_requests, mails, revocations, sessions, tag_history, webhooks
-from homeport.jobs.turns import in_turn
+from homeport.jobs import audit, garbage, mail_requests, mails, measures, revocations, sessions, tag_history, webhooks
+from homeport.jobs.turns import NOT_OURS, in_turn
 from homeport.jobs.webhooks import Deliveries
+from homeport.metrics import JOB_FAILURES, JOB_ITEMS, JOB_RUNS, JOB_SECONDS, JOB_SUCCESS, Metrics, Prometheus
 from homeport.storage.db.database import utcnow
 
 log = structlog.get_logger()
@@ -24,7 +26,9 @@ MOVES_DROPPED_EVERY = timedelta(hours=6)  # it looks at every move
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What is done again and again, `every_s` seconds after it has ended."""
+    """What is done again and again, `every_s` seconds after it has ended. A whole number that it gives says how much it
+    has handled.
+    """
 
     name: str
     every_s: float
@@ -57,6 +61,15 @@ def shared_jobs(services: Services, deliveries: Deliveries) -> list[Job]:
     ]
 
 
+def measuring_jobs(services: Services, *, is_for_all: bool) -> list[Job]:
+    """What is measured again and again, where somebody may read it."""
+    jobs = [Job("measure", measures.SAMPLED_EVERY_S, lambda: measures.sample(services))]
+    if is_for_all:
+        backlog = Job("measure backlog", measures.BACKLOG_SAMPLED_EVERY_S, lambda: measures.sample_backlog(services))
+        jobs.append(backlog)
+    return jobs
+
+
 @contextlib.asynccontextmanager
 async def running(services: Services, *, is_for_all: bool) -> AsyncIterator[None]:
     """Keep this process's own jobs going while the block runs, and those that are `is_for_all` too, if it is to."""
@@ -65,18 +78,21 @@ async def running(services: Services, *, is_for_all: bool) -> AsyncIterator[None
         if is_for_all:
             deliveries = await stack.enter_async_context(webhooks.delivering(services))
             jobs += shared_jobs(services, deliveries)
-        await stack.enter_async_context(_repeating(jobs))
+        if isinstance(services.metrics, Prometheus):
+            jobs += measuring_jobs(services, is_for_all=is_for_all)
+        await stack.enter_async_context(_repeating(jobs, services.metrics))
         try:
             yield
         finally:
             for fold in (services.pulls.fold, services.activity.fold):
                 with contextlib.suppress(Exception):
                     await fold(services.db)
+            services.metrics.fold()
 
 
 @contextlib.asynccontextmanager
-async def _repeating(jobs: list[Job]) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(_repeat(job)) for job in jobs]
+async def _repeating(jobs: list[Job], metrics: Metrics) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(_repeat(job, metrics)) for job in jobs]
     try:
         yield
     finally:
@@ -85,7 +101,7 @@ async def _repeating(jobs: list[Job]) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _sweep(services: Services) -> None:
+async def _sweep(services: Services) -> int:
     if swept := await uploads.sweep(services):
         log.info("uploads swept", count=swept)
     await revocations.drop_old(services.db, now=utcnow())
@@ -94,22 +110,37 @@ async def _sweep(services: Services) -> None:
     await mail_requests.drop_old(services, now=utcnow())
     if dropped := await webhooks.drop_old(services, now=utcnow()):
         log.info("deliveries of webhooks dropped", pushes=dropped)
+    return swept
 
 
 async def _keep_audit_logs(services: Services) -> None:
     await audit.keep(services, now=utcnow())
 
 
-async def _drop_moves(services: Services) -> None:
+async def _drop_moves(services: Services) -> int:
     if dropped := await tag_history.drop_old(services, now=utcnow()):
         log.info("moves of tags dropped", count=dropped)
+    return dropped
 
 
-async def _repeat(job: Job) -> None:
+async def _repeat(job: Job, metrics: Metrics) -> None:
     """A job that fails is told of and tried again: it must not end with one bad moment of the database."""
     while True:
         await asyncio.sleep(job.every_s)
+        began = time.monotonic()
         try:
-            await job.run()
+            outcome = await job.run()
         except Exception:
+            metrics.count(JOB_FAILURES, job.name)
             log.exception("job failed", job=job.name)
+        else:
+            if outcome is not NOT_OURS:
+                _succeeded(job, metrics, outcome, took_s=time.monotonic() - began)
+
+
+def _succeeded(job: Job, metrics: Metrics, outcome: object, *, took_s: float) -> None:
+    metrics.count(JOB_RUNS, job.name)
+    metrics.count(JOB_SECONDS, job.name, by=took_s)
+    metrics.set(JOB_SUCCESS, time.time(), job.name)
+    if isinstance(outcome, int):
+        metrics.count(JOB_ITEMS, job.name, by=outcome)

@@ -8,7 +8,7 @@ the browser adds nothing of its own: there is nothing to forge (CSRF).
 import re
 from collections.abc import Awaitable, Callable
 
-from homeport.api.http import Application, Receive, Request, Response, Scope, Send
+from homeport.api.http import ROUTE, Application, Receive, Request, Response, Scope, Send
 from homeport.core.services import Services
 from homeport.errors import HomeportError
 from homeport.web import accounts, device_logins, invites
@@ -64,9 +64,14 @@ def create_app(services: Services) -> Application:
     return app
 
 
+def _template(pattern: re.Pattern[str]) -> str:
+    return pattern.pattern.removesuffix("/?").replace("([^/]+)", "{secret}")
+
+
 async def _answer(services: Services, request: Request) -> Response:
     for pattern, methods in ROUTES:
         if match := pattern.fullmatch(request.path):
+            request.scope[ROUTE] = _template(pattern)
             if handler := methods.get(request.method):
                 return await handler(services, request, *match.groups())
             return Response(405, [(b"allow", ", ".join(methods).encode()), (b"cache-control", b"no-store")])

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from homeport.api.http import Receive, Request, Response, Scope, Send, bearer_token
+from homeport.api.http import ROUTE, Receive, Request, Response, Scope, Send, bearer_token
 from homeport.api.registry import blobs, manifests, referrers, tags, token, uploads
 from homeport.api.registry.errors import challenge, error_response, is_beyond_token, render
 from homeport.api.registry.exchange import API_VERSION, Exchange
@@ -51,6 +51,16 @@ ROUTES: dict[tuple[str, str], tuple[Action, Handler]] = {
     ("referrers", "HEAD"): (Action.PULL, referrers.get),
 }
 
+TEMPLATES = {
+    "manifests": "/v2/{name}/manifests/{reference}",
+    "blobs": "/v2/{name}/blobs/{digest}",
+    "uploads": "/v2/{name}/blobs/uploads",
+    "upload": "/v2/{name}/blobs/uploads/{upload}",
+    "tags": "/v2/{name}/tags/list",
+    "referrers": "/v2/{name}/referrers/{digest}",
+}
+_ROOT_PATHS = ("/v2", "/v2/_catalog")
+
 _METHODS = {kind: ", ".join(sorted(method for found, method in ROUTES if found == kind)).encode() for kind, _ in ROUTES}
 
 
@@ -73,11 +83,13 @@ class Registry:
         """Handle a request; an answer that is not sent yet, or None."""
         path = request.path
         if path.rstrip("/") == "/token":
+            request.scope[ROUTE] = "/token"
             return await token.handle(self._services, request)
         route = _route(path)
         if route is None:
             return await self._handle_root(request)
         kind, name_text, item = route
+        request.scope[ROUTE] = TEMPLATES[kind]
         found = ROUTES.get((kind, request.method))
         if found is None:
             allow = (b"allow", _METHODS[kind])
@@ -118,6 +130,8 @@ class Registry:
         as a sign of a registry of another kind."""
         settings = self._services.settings
         path = request.path.rstrip("/")
+        if path in _ROOT_PATHS:
+            request.scope[ROUTE] = path
         if path == "/v2/_catalog":
             return error_response(
                 401,

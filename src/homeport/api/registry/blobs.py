@@ -5,6 +5,7 @@ from homeport.api.registry.exchange import API_VERSION, Exchange, matches_etag
 from homeport.api.registry.ranges import content_range, wanted_range
 from homeport.core import blobs
 from homeport.errors import BlobUnknown
+from homeport.metrics import BLOB_BYTES_PULLED, BLOB_REDIRECTS
 from homeport.names import Digest
 from homeport.storage.db.records import Blob
 
@@ -66,6 +67,7 @@ async def _redirect(exchange: Exchange, blob: Blob) -> bool:
         (b"cache-control", b"no-store"),
     ]
     await exchange.answer(307, headers)
+    exchange.services.metrics.count(BLOB_REDIRECTS)
     return True
 
 
@@ -81,12 +83,14 @@ async def _send_whole(exchange: Exchange, blob: Blob, headers: Headers) -> None:
         body = store.read_cached(blob.storage_key, blob.size_bytes)
         if body is not None:
             await exchange.answer(200, headers, body)
+            exchange.services.metrics.count(BLOB_BYTES_PULLED, by=blob.size_bytes)
             return
     # A file that is missing is told of here, before the first byte: the server would end the answer in the middle.
     path = store.local_path(blob.storage_key)
     if path is not None and _PATHSEND in request.scope.get("extensions", ()):
         await send({"type": "http.response.start", "status": 200, "headers": [API_VERSION, *headers]})
         await send({"type": _PATHSEND, "path": path})
+        exchange.services.metrics.count(BLOB_BYTES_PULLED, by=blob.size_bytes)
     else:
         await _stream(exchange, blob, 200, headers, range(blob.size_bytes))
 
@@ -109,6 +113,7 @@ async def _stream(exchange: Exchange, blob: Blob, status: int, headers: Headers,
             await send(start)
             start = None
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        exchange.services.metrics.count(BLOB_BYTES_PULLED, by=len(chunk))
     if start is not None:
         await send(start)
     await send({"type": "http.response.body", "body": b""})

@@ -11,7 +11,7 @@ from scim2_models.exceptions import InvalidSyntaxException, NotFoundException
 from scim2_server.requests import ScimRequest
 from scim2_server.responses import ScimResponse
 
-from homeport.api.http import SCIM_ROOT, Receive, Request, Response, Scope, Send, base_url, bearer_token
+from homeport.api.http import ROUTE, SCIM_ROOT, Receive, Request, Response, Scope, Send, base_url, bearer_token
 from homeport.api.rate_limits import headers as rate_limit_headers
 from homeport.api.repeating import repeating
 from homeport.api.scim.errors import TooManyException, told
@@ -37,6 +37,7 @@ _SECURITY_HEADERS = [
     (b"cache-control", b"no-store"),
 ]
 _READS = ("GET", "HEAD")
+_ENDPOINTS = {"Users", "Groups", "Schemas", "ResourceTypes", "ServiceProviderConfig", "Me", "Bulk", ".search"}
 
 RETRY_AFTER_S = 5
 
@@ -59,6 +60,7 @@ class Scim:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
+        scope[ROUTE] = _template(request.path)
         provider, window = scope[_ASKING]
         try:
             answer = self._refused(window) or await self._answer(request, _known(provider))
@@ -144,6 +146,14 @@ def _known(provider: Provider | Exception) -> Provider:
 
 def _is_here(path: str) -> bool:
     return path == SCIM_ROOT or path.startswith(f"{SCIM_ROOT}/")
+
+
+def _template(path: str) -> str:
+    """The route of a path; empty for one that no route takes."""
+    endpoint, *below = path.removeprefix(SCIM_ROOT).strip("/").split("/")
+    if endpoint not in _ENDPOINTS or len(below) > 1:
+        return ""
+    return f"{SCIM_ROOT}/{endpoint}" + ("/{id}" if below else "")
 
 
 def _headers(answer: ScimResponse) -> Iterator[tuple[bytes, bytes]]:

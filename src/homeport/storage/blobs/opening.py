@@ -2,13 +2,14 @@
 
 import asyncio
 
+from homeport.metrics import NOT_MEASURED, Metrics
 from homeport.settings import Settings, SettingsError
 from homeport.storage.blobs.filesystem import FilesystemStore
 from homeport.storage.blobs.store import BlobStore
 from homeport.storage.blobs.trial import try_bucket
 
 
-async def open_store(settings: Settings) -> BlobStore:
+async def open_store(settings: Settings, metrics: Metrics = NOT_MEASURED) -> BlobStore:
     """The store, ready for use. A bucket is not asked: a worker can start while it is away.
 
     Raises:
@@ -20,7 +21,7 @@ async def open_store(settings: Settings) -> BlobStore:
         from homeport.storage.blobs.s3 import S3Store  # noqa: PLC0415 - only who has a bucket needs it
     except ImportError:
         raise SettingsError("blob_url: buckets need the extra s3: pip install 'homeport[s3]'") from None
-    return S3Store(settings)
+    return S3Store(settings, metrics)
 
 
 async def prepare_store(settings: Settings) -> None:

@@ -35,6 +35,7 @@ from homeport.errors import (
     UploadBusy,
     UploadUnknown,
 )
+from homeport.metrics import BLOB_CACHE_READS, NOT_MEASURED, Metrics
 from homeport.names import Digest
 from homeport.settings import Settings
 from homeport.storage.blobs.bucket import Bucket, Version
@@ -78,9 +79,10 @@ class _State(msgspec.Struct, frozen=True):
 class S3Store:
     """A `BlobStore` over one bucket."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics = NOT_MEASURED) -> None:
         """Raises: SettingsError: the library does not take the settings."""
         self._bucket = Bucket(settings)
+        self._metrics = metrics
         self._leftovers = Leftovers(settings)
         self._touch_interval_s = min(TOUCH_INTERVAL_S, settings.upload_age_limit / 4)
         self._redirect_lifetime_s = settings.blob_redirect_lifetime if settings.blob_redirects else 0
@@ -184,10 +186,13 @@ class S3Store:
         if length == 0:
             return
         if self._cache is not None and (file := self._cache.open(key)) is not None:
+            self._metrics.count(BLOB_CACHE_READS, "hit")
             with file:
                 async for chunk in read_file(file, start=start, length=length):
                     yield chunk
             return
+        if self._cache is not None:
+            self._metrics.count(BLOB_CACHE_READS, "miss")
         total, chunks = await self._bucket.open(f"{_BLOBS}/{key}", start=start, length=length)
         if self._cache is not None and start == 0 and length in (None, total):
             chunks = self._cache.keep(key, total, chunks)

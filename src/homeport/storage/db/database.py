@@ -94,6 +94,20 @@ class Transaction(Protocol):
         ...
 
 
+class Usage(msgspec.Struct, kw_only=True):
+    """How a database is used: what has been since it was opened, and what is now."""
+
+    reads: int = 0
+    writes: int = 0
+    statements: int = 0
+    waited_s: float = 0.0
+    """What transactions have waited for a connection, or for the one writer, in all."""
+
+    waiting: int = 0
+    open_connections: int = 0
+    busy_connections: int = 0
+
+
 class Database(Protocol):
     """Where transactions come from."""
 
@@ -117,6 +131,10 @@ class Database(Protocol):
 
     def listen(self, listener: Listener) -> None:
         """Have announcements told to a function."""
+        ...
+
+    def usage(self) -> Usage:
+        """How it is used."""
         ...
 
     async def close(self) -> None: ...

@@ -50,6 +50,11 @@ class StorageKey(msgspec.Struct, frozen=True):
     storage_key: str
 
 
+class DeletedBlob(msgspec.Struct, frozen=True):
+    storage_key: str
+    size_bytes: int
+
+
 # Links of repositories to blobs
 
 
@@ -147,18 +152,17 @@ async def list_blobs(tx: Transaction, *, after: int, before: datetime, limit: in
     )
 
 
-async def delete_unlinked(tx: Transaction, ids: list[int]) -> list[str]:
-    """Delete those of the blobs that no repository sees; the keys of their bytes."""
-    found = await tx.many(
-        StorageKey,
+async def delete_unlinked(tx: Transaction, ids: list[int]) -> list[DeletedBlob]:
+    """Delete those of the blobs that no repository sees."""
+    return await tx.many(
+        DeletedBlob,
         """
         delete from blobs where id in (:ids...bigint)
             and not exists (select 1 from repository_blobs where blob_id = blobs.id)
-        returning storage_key
+        returning storage_key, size_bytes
         """,
         ids=ids,
     )
-    return [row.storage_key for row in found]
 
 
 async def insert_discarded(tx: Transaction, keys: list[str], *, now: datetime) -> None:

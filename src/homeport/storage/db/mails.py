@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from homeport.storage.db.database import Transaction
+from homeport.storage.db.database import Transaction, from_microseconds
 from homeport.storage.db.records import Mail
 
 _COLUMNS = "id, recipient, subject, body, created_at, due_at, attempts, last_error, sent_at"
@@ -68,6 +68,12 @@ async def list_often_written_to(
 async def is_any_due(tx: Transaction, *, now: datetime) -> bool:
     # In order, so that no database thinks of looking through those that were sent.
     return bool(await tx.value(int, "select 1 from mails where due_at <= :now order by due_at limit 1", now=now))
+
+
+async def oldest_unsent(tx: Transaction) -> datetime | None:
+    """When the oldest mail was written that is to be sent some day."""
+    found = await tx.value(int, "select min(created_at) from mails where due_at is not null")
+    return None if found is None else from_microseconds(found)
 
 
 async def claim(tx: Transaction, *, now: datetime, until: datetime, limit: int) -> list[Mail]:

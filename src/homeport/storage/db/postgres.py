@@ -4,6 +4,7 @@ Where two writers must not cross, verbs take `tx.lock` first (an advisory lock t
 """
 
 import re
+import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ import msgspec
 from homeport.errors import DatabaseUnavailable, TransactionConflict, ValueUnstorable
 from homeport.search_tokens import Token, Wanted
 from homeport.settings import Settings
-from homeport.storage.db.database import ATTEMPT, PARAMETER, Cache, Listener, RowMaker, to_microseconds
+from homeport.storage.db.database import ATTEMPT, PARAMETER, Cache, Listener, RowMaker, Usage, to_microseconds
 from homeport.storage.db.outages import CONFLICTS, OUTAGES
 from homeport.storage.db.replica import ListConnection, Replica
 
@@ -70,8 +71,7 @@ class PostgresTransaction:
         return int(count) if count.isdigit() else 0
 
     async def run_many(self, sql: str, rows: Sequence[dict[str, Any]], /) -> None:
-        if self._owner.trace:
-            self._owner.trace(sql)
+        self._owner.count_statement(sql)
         text, names = self._owner.statement(sql)
         await self._connection.executemany(text, [[_value(row[name]) for name in names] for row in rows])
 
@@ -84,8 +84,7 @@ class PostgresTransaction:
         self.announcements.append((event, id_))
 
     def _bound(self, sql: str, parameters: dict[str, Any]) -> tuple[str, list[Any]]:
-        if self._owner.trace:
-            self._owner.trace(sql)
+        self._owner.count_statement(sql)
         text, names = self._owner.statement(sql)
         return text, [_value(parameters[name]) for name in names]
 
@@ -119,6 +118,7 @@ class PostgresDatabase:
         self._listeners: list[Listener] = []
         self._statements: Cache[str, tuple[str, list[str]]] = Cache()
         self._makers: Cache[tuple[type, str], RowMaker] = Cache()
+        self._usage = Usage()
 
     @classmethod
     async def open(cls, settings: Settings) -> "PostgresDatabase":
@@ -153,6 +153,16 @@ class PostgresDatabase:
     def listen(self, listener: Listener) -> None:
         self._listeners.append(listener)
 
+    def usage(self) -> Usage:
+        self._usage.open_connections = self._pool.get_size()
+        self._usage.busy_connections = self._pool.get_size() - self._pool.get_idle_size()
+        return self._usage
+
+    def count_statement(self, sql: str) -> None:
+        self._usage.statements += 1
+        if self.trace:
+            self.trace(sql)
+
     async def close(self) -> None:
         await self._pool.close()
         if self._replica is not None:
@@ -180,6 +190,7 @@ class PostgresDatabase:
 
     @asynccontextmanager
     async def read(self, *, scan: bool = False) -> AsyncIterator[PostgresTransaction]:  # noqa: ARG002 - no loop to block
+        self._usage.reads += 1
         async with self._connection() as connection:
             if self._replica is None:
                 yield PostgresTransaction(connection, self)
@@ -197,6 +208,7 @@ class PostgresDatabase:
         is_durable: bool = True,
         scan: bool = False,  # noqa: ARG002 - no loop to block
     ) -> AsyncIterator[PostgresTransaction]:
+        self._usage.writes += 1
         async with self._connection() as connection:
             transaction = PostgresTransaction(connection, self)
             async with connection.transaction():
@@ -210,10 +222,15 @@ class PostgresDatabase:
                 listener(event, id_)
 
     async def _free_connection(self) -> Any:
+        self._usage.waiting += 1
+        began = time.perf_counter()
         try:
             return await self._pool.acquire(timeout=self._wait_s)
         except TimeoutError as error:
             raise DatabaseUnavailable(f"no connection within {self._wait_s} seconds") from error
+        finally:
+            self._usage.waiting -= 1
+            self._usage.waited_s += time.perf_counter() - began
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:

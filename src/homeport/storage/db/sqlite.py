@@ -11,6 +11,7 @@ or look at many rows runs in a thread.
 import asyncio
 import json
 import sqlite3
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ import msgspec
 
 from homeport.errors import DatabaseUnavailable, HomeportError, ValueUnstorable
 from homeport.search_tokens import Token, Wanted
-from homeport.storage.db.database import PARAMETER, Cache, Listener, RowMaker, to_microseconds
+from homeport.storage.db.database import PARAMETER, Cache, Listener, RowMaker, Usage, to_microseconds
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -95,8 +96,7 @@ class SqliteTransaction:
     async def run_many(self, sql: str, rows: Sequence[dict[str, Any]], /) -> None:
         for row in rows:
             self._bind(row)
-        if self._owner.trace:
-            self._owner.trace(sql)
+        self._owner.count_statement(sql)
         try:
             self._connection.executemany(self._owner.statement(sql), rows)
         except sqlite3.OperationalError as error:
@@ -111,8 +111,7 @@ class SqliteTransaction:
     async def _rows(
         self, sql: str, parameters: dict[str, Any], limit: int | None = None
     ) -> tuple[sqlite3.Cursor, list[Any]]:
-        if self._owner.trace:
-            self._owner.trace(sql)
+        self._owner.count_statement(sql)
         statement = self._owner.statement(sql)
         self._bind(parameters)
         if self._scan:
@@ -185,17 +184,16 @@ def _explained(error: sqlite3.OperationalError) -> Exception:
 class _Reading:
     """A transaction that reads, on a connection of the pool. A class: a generator would cost as much as a statement."""
 
-    __slots__ = ("_connection", "_owner", "_path", "_pool", "_scan")
+    __slots__ = ("_connection", "_owner", "_pool", "_scan")
 
-    def __init__(self, owner: "SqliteDatabase", pool: list[sqlite3.Connection], path: Path, *, scan: bool) -> None:
+    def __init__(self, owner: "SqliteDatabase", pool: list[sqlite3.Connection], *, scan: bool) -> None:
         self._owner = owner
         self._pool = pool
-        self._path = path
         self._scan = scan
 
     async def __aenter__(self) -> SqliteTransaction:
         try:
-            self._connection = self._pool.pop() if self._pool else _connect(self._path, read_only=True)
+            self._connection = self._pool.pop() if self._pool else self._owner.new_reader()
             self._connection.execute("begin")
         except sqlite3.OperationalError as error:
             raise _explained(error) from error
@@ -229,6 +227,9 @@ class SqliteDatabase:
         self._listeners: list[Listener] = []
         self._statements: Cache[str, str] = Cache()
         self._makers: Cache[tuple[type, str], RowMaker] = Cache()
+        self._usage = Usage()
+        self._open_readers = 0
+        self._is_writing = False
         self._readers: list[sqlite3.Connection] = []
         self._writer: sqlite3.Connection | None = None
         self._is_synchronous = True
@@ -275,7 +276,25 @@ class SqliteDatabase:
         return found
 
     def read(self, *, scan: bool = False) -> "_Reading":
-        return _Reading(self, self._readers, self._path, scan=scan)
+        self._usage.reads += 1
+        return _Reading(self, self._readers, scan=scan)
+
+    def new_reader(self) -> sqlite3.Connection:
+        """A connection that reads, for the pool."""
+        connection = _connect(self._path, read_only=True)
+        self._open_readers += 1
+        return connection
+
+    def usage(self) -> Usage:
+        self._usage.waiting = len(self._waiting)
+        self._usage.open_connections = self._open_readers + 1
+        self._usage.busy_connections = self._open_readers - len(self._readers) + self._is_writing
+        return self._usage
+
+    def count_statement(self, sql: str) -> None:
+        self._usage.statements += 1
+        if self.trace:
+            self.trace(sql)
 
     def version(self) -> int | None:
         if self._watcher is None:
@@ -288,8 +307,11 @@ class SqliteDatabase:
         turn = _Turn(asyncio.get_running_loop(), is_durable=is_durable, scan=scan)
         self._waiting.append(turn)
         self._wake.set()
+        self._usage.writes += 1
+        began = time.perf_counter()
         try:
             transaction = await turn.granted
+            self._usage.waited_s += time.perf_counter() - began
             yield transaction
         except BaseException:
             if not turn.ended.done():
@@ -306,8 +328,10 @@ class SqliteDatabase:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            self._is_writing = True
             while self._waiting:
                 await self._write_group()
+            self._is_writing = False
 
     async def _write_group(self) -> None:
         """Grant turns until nobody waits, then make them durable together."""

@@ -49,6 +49,11 @@ async def delete_discarded(tx: Transaction, upload: str) -> None:
     await tx.run("delete from uploads where id = :upload and is_discarded", upload=upload)
 
 
+async def count(tx: Transaction) -> int:
+    """How many uploads have begun and not ended."""
+    return await tx.value(int, "select count(*) from uploads where not is_discarded") or 0
+
+
 async def list_older(tx: Transaction, *, before: datetime, after: str, limit: int) -> list[Upload]:
     """Uploads that began before a time, in the order of their ids, those behind `after`."""
     return await tx.many(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from homeport.storage.db.database import Transaction, utcnow
+from homeport.storage.db.database import Transaction, from_microseconds, utcnow
 from homeport.storage.db.records import ClaimedTarget, Webhook, WebhookTarget
 
 _WEBHOOKS = """
@@ -161,6 +161,12 @@ async def wake(tx: Transaction, target_ids: Sequence[int], *, now: datetime) -> 
 async def is_any_due(tx: Transaction, *, now: datetime) -> bool:
     found = await tx.value(int, f"select 1 from webhook_targets where {_IS_FREE} order by due_at, id limit 1", now=now)
     return found is not None
+
+
+async def oldest_due(tx: Transaction, *, now: datetime) -> datetime | None:
+    """Since when something is due for the target that waits longest for its turn."""
+    found = await tx.value(int, f"select min(due_at) from webhook_targets where {_IS_FREE}", now=now)
+    return None if found is None else from_microseconds(found)
 
 
 async def claim(tx: Transaction, *, now: datetime, until: datetime) -> ClaimedTarget | None:
