@@ -15,7 +15,7 @@ import structlog
 
 from homeport import settings as settings_module
 from homeport.api.exposition import is_reader, tell
-from homeport.api.health import health
+from homeport.api.health import DRAIN_SIGNAL, LIVENESS_PATH, READINESS_PATH, Health, not_migrated
 from homeport.api.hosts import Hosts, Part
 from homeport.api.http import DOOR, Application, Receive, Scope, Send
 from homeport.api.proxies import TrustedProxies
@@ -27,8 +27,9 @@ from homeport.core.logins import Logins
 from homeport.core.pulls import PullLog
 from homeport.core.recent import Recent
 from homeport.core.services import Services
+from homeport.core.setup import is_prepared
 from homeport.core.signing import Signer
-from homeport.errors import HomeportError
+from homeport.errors import DatabaseUnavailable, HomeportError
 from homeport.jobs import worker
 from homeport.logs import configure_logs
 from homeport.metrics import NOT_MEASURED, Metrics, MetricsUnavailableError, Prometheus
@@ -39,11 +40,16 @@ from homeport.storage.cache.cache import Counters
 from homeport.storage.cache.memory import MemoryCounters
 from homeport.storage.db import accounts as account_rows
 from homeport.storage.db.engine import open_database
+from homeport.storage.db.migrate import is_usable
 
 log = structlog.get_logger()
 
-OWN_PATHS = ("/healthz", "/readyz")
+OWN_PATHS = (LIVENESS_PATH, READINESS_PATH)
 METRICS_PATH = "/metrics"
+
+MIGRATION_AWAITED_S = 1.0
+"""How often a server looks whether somebody has migrated the database."""
+
 _TOKEN_PATHS = ("/token", "/token/")
 _ENGINE_PATHS = ("/v1/_ping", "/v1/search")
 """What Docker's engine asks the host of a registry, though it is the Hub's: `docker search`."""
@@ -123,7 +129,7 @@ async def counting(settings: Settings) -> AsyncIterator[Counters]:
         yield shared
 
 
-def create_app(services: Services) -> Application:
+def create_app(services: Services, *, is_draining: Callable[[], bool] = lambda: False) -> Application:
     """The doors of running services as one application, without a lifespan."""
     from homeport.api.hub.app import create_app as create_hub  # noqa: PLC0415 - a third of the start-up time
     from homeport.api.registry.app import Registry, nowhere  # noqa: PLC0415
@@ -138,6 +144,7 @@ def create_app(services: Services) -> Application:
     if settings.has_pull_limits:
         registry = PullLimits(registry, services)
     web = repeating(create_web(services), settings)
+    health = Health(services, is_draining=is_draining)
     scim = _Late(lambda: _scim(services))
     hosts = Hosts(settings)
 
@@ -151,7 +158,7 @@ def create_app(services: Services) -> Application:
         parts = hosts.parts(scope)
         if path in OWN_PATHS:
             scope[DOOR] = "own"
-            await health(services, scope, send)
+            await health(scope, send)
         elif path == METRICS_PATH and is_reader(services, scope):
             scope[DOOR] = "own"
             await tell(services, scope, send)
@@ -214,6 +221,8 @@ class Server:
         self._settings = settings
         self._stack = contextlib.AsyncExitStack()
         self._app: Application | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._draining = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -223,24 +232,60 @@ class Server:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
+        await self._or_exit(self._start())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
+        await self._stack.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    @staticmethod
+    async def _or_exit(start: Coroutine[Any, Any, None]) -> None:
         try:
-            await self._start()
+            await start
         except Exception as error:
             # The server would go on without us, and answer 500 to everything. It starts another worker instead.
             log.error("start failed", reason=str(error), exc_info=not isinstance(error, HomeportError))
             os._exit(1)
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await self._stack.aclose()
-        await send({"type": "lifespan.shutdown.complete"})
 
     async def _start(self) -> None:
+        asyncio.get_running_loop().add_signal_handler(DRAIN_SIGNAL, self._draining.set)
+        if self._settings.migrate or await self._is_migrated():
+            await self._open()
+            return
+        log.warning("the database is not migrated: waiting for `homeport migrate`")
+        self._app = RequestLog(not_migrated)
+        self._opening = asyncio.create_task(self._or_exit(self._open_once_migrated()))
+
+    async def _open(self) -> None:
         services = await self._stack.enter_async_context(open_services(self._settings))
         await self._stack.enter_async_context(worker.running(services, is_for_all=self._settings.jobs))
-        self._app = create_app(services)
+        self._app = create_app(services, is_draining=self._draining.is_set)
         # What has been loaded so far stays: the collector need not walk through all of it again and again.
         gc.collect()
         gc.freeze()
+
+    async def _open_once_migrated(self) -> None:
+        is_migrated = False
+        while not is_migrated:
+            await asyncio.sleep(MIGRATION_AWAITED_S)
+            # A database that is away meanwhile is no reason to end.
+            with contextlib.suppress(DatabaseUnavailable):
+                is_migrated = await self._is_migrated()
+        await self._open()
+        log.info("the database is migrated")
+
+    async def _is_migrated(self) -> bool:
+        """Whether the schema is there, and what a first start needs."""
+        if not await is_usable(self._settings):
+            return False
+        db = await open_database(self._settings)
+        try:
+            return await is_prepared(db)
+        finally:
+            await db.close()
 
 
 def serve() -> Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]:

@@ -147,6 +147,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "waits for a lock it ends after half of them."
         ),
     ] = 60
+    migrate: Annotated[
+        bool,
+        Meta(
+            description="Migrate the database at the start of `homeport serve`; false: `homeport migrate` does it, and "
+            "until then the server answers 503. See [Upgrades](operations/upgrade.md)."
+        ),
+    ] = True
     valkey_url: Annotated[
         str,
         Meta(
@@ -350,6 +357,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain_timeout: Annotated[
         Positive, Meta(description="Seconds that running transfers have to finish after SIGTERM.")
     ] = 30
+    drain_delay: Annotated[
+        Limit,
+        Meta(
+            description="Seconds after SIGTERM in which `/readyz` says 503 and everything else goes on, before no new "
+            "connection is taken."
+        ),
+    ] = 0
     metrics_networks: Annotated[
         Networks,
         Meta(

@@ -13,7 +13,7 @@ from homeport.app import open_services
 from homeport.cli.output import CommandError
 from homeport.core.services import Services
 from homeport.settings import Settings, load
-from homeport.storage.db.migrate import is_current
+from homeport.storage.db.migrate import is_usable
 
 T = TypeVar("T")
 
@@ -28,8 +28,8 @@ def run(data: Path | None, command: Callable[[Services], Awaitable[T]]) -> T:
     """Run a command over the services of an existing Homeport.
 
     Raises:
-        CommandError: there is none yet, or its schema is of another version.
-        SettingsError, HomeportError
+        CommandError: there is none yet, or it is still to be migrated.
+        SchemaTooNewError, SettingsError, HomeportError
     """
     return asyncio.run(_run(load(data=data), command))
 
@@ -37,8 +37,8 @@ def run(data: Path | None, command: Callable[[Services], Awaitable[T]]) -> T:
 async def _run(settings: Settings, command: Callable[[Services], Awaitable[T]]) -> T:
     if settings.is_sqlite and not settings.sqlite_path.exists():
         raise CommandError(f"there is no Homeport in {settings.data}: `homeport migrate` or `homeport serve` makes one")
-    if not await is_current(settings):
-        raise CommandError("the database is of another version: run `homeport migrate`")
+    if not await is_usable(settings):
+        raise CommandError("the database is not migrated to this version: run `homeport migrate`")
     # Commands look at the bucket itself: `fsck` would check copies, and drive out what others read.
     settings = msgspec.structs.replace(settings, blob_cache_size=0)
     async with open_services(settings) as services:

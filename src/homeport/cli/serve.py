@@ -3,13 +3,18 @@
 import asyncio
 import contextlib
 import ctypes
+import multiprocessing
 import os
+import signal
 import socket
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from homeport.api.health import DRAIN_SIGNAL
 from homeport.cli.output import CommandError
 from homeport.core.setup import ADMIN, Prepared, prepare
 from homeport.errors import DatabaseUnavailable
@@ -18,7 +23,7 @@ from homeport.settings import PREFIX, Settings, load
 from homeport.storage.blobs.opening import prepare_store
 from homeport.storage.db.database import Database, utcnow
 from homeport.storage.db.engine import open_database
-from homeport.storage.db.migrate import migrate
+from homeport.storage.db.migrate import is_usable, migrate
 
 _HTTP1_BUFFER_BYTES = 1024 * 1024
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -33,7 +38,7 @@ def serve(
 ) -> None:
     """Set up the data folder and the database if needed, then serve until SIGTERM."""
     settings = _with_free_address(load(host=host, port=port, data=data, workers=workers))
-    done = asyncio.run(set_up(settings))
+    done = asyncio.run(set_up(settings, migrates=settings.migrate))
     _greet(settings, done.prepared)
     _run(settings)
 
@@ -64,8 +69,10 @@ class SetUp(msgspec.Struct, frozen=True):
     prepared: Prepared
 
 
-async def set_up(settings: Settings) -> SetUp:
+async def set_up(settings: Settings, *, migrates: bool = True) -> SetUp:
     """Make the data folder, the schema, keys and administrator; whatever is there stays.
+
+    Unless it `migrates`, a database that somebody else is still to migrate is left alone.
 
     Raises:
         CommandError: there can be no such folder.
@@ -81,7 +88,11 @@ async def set_up(settings: Settings) -> SetUp:
 
         async with counting(settings):
             pass
-    is_migrated = await migrate(settings)
+    is_migrated = False
+    if migrates:
+        is_migrated = await migrate(settings)
+    elif not await is_usable(settings):
+        return SetUp(is_migrated=False, prepared=Prepared(is_new=False))
     db = await open_database(settings)
     try:
         if not settings.is_sqlite:
@@ -159,6 +170,32 @@ def _run(settings: Settings) -> None:
         workers_kill_timeout=settings.drain_timeout,
         respawn_failed_workers=True,
     )
+    if settings.drain_delay:
+        _drain_first(server, settings.drain_delay)
     counts_together = settings.metrics_networks and settings.workers > 1
     with shared_folder() if counts_together else contextlib.nullcontext():
         server.serve()
+
+
+def _drain_first(server: Any, delay_s: int) -> None:
+    """Have SIGTERM tell the workers that they are no longer ready, and stop the server a while later.
+
+    Load balancers see it and send nobody here any more. A second SIGTERM, and Ctrl-C, stop it at once.
+    """
+    stop = server.signal_handler_interrupt
+    is_draining = False
+
+    def interrupted(number: int, frame: object) -> None:
+        nonlocal is_draining
+        if number != signal.SIGTERM or is_draining:
+            stop(number, frame)
+            return
+        is_draining = True
+        for child in multiprocessing.active_children():
+            if child.pid is not None:
+                os.kill(child.pid, DRAIN_SIGNAL)
+        timer = threading.Timer(delay_s, stop)
+        timer.daemon = True
+        timer.start()
+
+    server.signal_handler_interrupt = interrupted

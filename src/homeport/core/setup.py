@@ -22,6 +22,12 @@ class Prepared(msgspec.Struct, frozen=True):
     generated_password: str | None = None
 
 
+async def is_prepared(db: Database) -> bool:
+    """Whether `prepare` has been here."""
+    async with db.read() as tx:
+        return bool(await rows.list_signing_keys(tx))
+
+
 async def prepare(db: Database, *, admin_password: str = "") -> Prepared:
     """Make what is missing; safe to repeat, also by several processes at once.
 

@@ -230,6 +230,10 @@ class FilesystemStore:
         return key.rpartition("/")[2].partition(".")[0]
 
     async def check(self) -> None:
+        # In a thread: a network's file system may hang.
+        await asyncio.to_thread(self._check)
+
+    def _check(self) -> None:
         with _explained("check"):
             probe = self._root / f"check-{os.getpid()}"
             os.close(os.open(probe, os.O_CREAT | os.O_WRONLY, 0o600))

@@ -1,4 +1,9 @@
-"""Brings a database to the schema of this version.
+"""Brings a database to the schema of this version, and tells whether one fits.
+
+A newer program widens the schema while older ones still run (docs/operations/upgrade.md). A migration that takes
+something away says in its module which revision a program has to know at least to do without it (`contracts =
+"0021"`); the highest of these is kept in the table `schema_support`. So an older program can tell a schema that is
+merely wider than the one it knows from one that lacks what it needs.
 
 Alembic and SQLAlchemy are imported only when there is something to do: they cost a quarter of a second at each start.
 """
@@ -7,14 +12,24 @@ import asyncio
 import contextlib
 import os
 import sqlite3
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from homeport.errors import DatabaseUnavailable
 from homeport.settings import Settings
+from homeport.storage.db.database import Transaction
 
 HEAD = "0016"
 """The newest migration; a test compares it with the folder."""
+
+OLDEST = "0015"
+"""What a program has to know where no migration says more: older ones stop at every schema that they do not know."""
+
+_VERSION = "select version_num from alembic_version"
+_SUPPORT = "select max(oldest_revision) from schema_support"
+_HAS_TABLE_SQLITE = "select 1 from sqlite_master where type = 'table' and name = :name"
+_HAS_TABLE_POSTGRES = "select 1 where to_regclass(:name) is not null"
 
 _LOCK = 0x686F6D65706F7274  # "homeport": one migrates, the others wait and find nothing to do
 _FOLDER = Path(__file__).parent / "migrations"
@@ -24,8 +39,32 @@ class SchemaTooNewError(Exception):
     """The database was migrated by a newer Homeport."""
 
 
+class Fit(StrEnum):
+    """How a schema fits this program."""
+
+    CURRENT = "ok"
+    NEWER = "newer"
+    """Wider than this program knows it; it works with it."""
+
+    BEHIND = "not migrated"
+    TOO_NEW = "too new"
+
+    @property
+    def is_usable(self) -> bool:
+        return self in (Fit.CURRENT, Fit.NEWER)
+
+
+def fit(version: str | None, oldest: str | None) -> Fit:
+    """How a schema of a revision fits, of which a program has to know `oldest` at least; None: nobody has said."""
+    if version == HEAD:
+        return Fit.CURRENT
+    if version is None or version < HEAD:
+        return Fit.BEHIND
+    return Fit.NEWER if oldest is not None and oldest <= HEAD else Fit.TOO_NEW
+
+
 async def migrate(settings: Settings) -> bool:
-    """Bring the schema to `HEAD`; whether there was anything to do.
+    """Bring the schema to `HEAD`, unless a newer program has widened it already; whether there was anything to do.
 
     Raises:
         DatabaseUnavailable
@@ -42,10 +81,31 @@ async def is_current(settings: Settings) -> bool:
     Raises:
         DatabaseUnavailable
     """
+    return await find_fit(settings) is Fit.CURRENT
+
+
+async def is_usable(settings: Settings) -> bool:
+    """Whether this version can work with the schema; False until somebody has migrated it.
+
+    Raises:
+        DatabaseUnavailable
+        SchemaTooNewError
+    """
+    return not _is_behind(await find_fit(settings))
+
+
+async def find_fit(settings: Settings) -> Fit:
+    """How the schema of the database fits that the settings name.
+
+    Raises:
+        DatabaseUnavailable
+    """
     if settings.is_sqlite:
+        if not settings.sqlite_path.exists():
+            return Fit.BEHIND
         try:
             with contextlib.closing(sqlite3.connect(settings.sqlite_path)) as connection:
-                return _sqlite_version(connection) == HEAD
+                return _sqlite_fit(connection)
         except sqlite3.Error as error:
             raise DatabaseUnavailable(str(error)) from error
     _asyncpg()
@@ -54,11 +114,21 @@ async def is_current(settings: Settings) -> bool:
     database = await PostgresDatabase.open(settings)
     try:
         async with database.read() as tx:
-            if not await tx.value(int, "select 1 where to_regclass('alembic_version') is not null"):
-                return False
-            return await tx.value(str, "select version_num from alembic_version") == HEAD
+            return await read_fit(tx, is_sqlite=False)
     finally:
         await database.close()
+
+
+async def read_fit(tx: Transaction, *, is_sqlite: bool) -> Fit:
+    """How the schema of a database fits; two statements where it is this program's own."""
+    has_table = _HAS_TABLE_SQLITE if is_sqlite else _HAS_TABLE_POSTGRES
+    if not await tx.value(int, has_table, name="alembic_version"):
+        return Fit.BEHIND
+    version = await tx.value(str, _VERSION)
+    if version is None or version <= HEAD:
+        return fit(version, oldest=None)
+    has_support = await tx.value(int, has_table, name="schema_support")
+    return fit(version, await tx.value(str, _SUPPORT) if has_support else None)
 
 
 def _migrate_sqlite(path: Path) -> bool:
@@ -67,10 +137,10 @@ def _migrate_sqlite(path: Path) -> bool:
             # The database holds secrets: never readable by others, not even for the moment after its creation.
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
         with contextlib.closing(sqlite3.connect(path)) as connection:
-            version = _sqlite_version(connection)
+            found = _sqlite_fit(connection)
     except (OSError, sqlite3.Error) as error:
         raise DatabaseUnavailable(str(error)) from error
-    if version == HEAD:
+    if not _is_behind(found):
         return False
 
     import sqlalchemy as sa  # noqa: PLC0415
@@ -87,10 +157,20 @@ def _migrate_sqlite(path: Path) -> bool:
     return True
 
 
-def _sqlite_version(connection: sqlite3.Connection) -> str | None:
-    found = connection.execute("select 1 from sqlite_master where name = 'alembic_version'").fetchone()
-    row = connection.execute("select version_num from alembic_version").fetchone() if found else None
-    return row[0] if row else None
+def _sqlite_fit(connection: sqlite3.Connection) -> Fit:
+    def first(sql: str, **parameters: str) -> str | None:
+        row = connection.execute(sql, parameters).fetchone()
+        return row[0] if row else None
+
+    version = first(_VERSION) if first(_HAS_TABLE_SQLITE, name="alembic_version") else None
+    return fit(version, first(_SUPPORT) if first(_HAS_TABLE_SQLITE, name="schema_support") else None)
+
+
+def _is_behind(found: Fit) -> bool:
+    """Raises: SchemaTooNewError"""
+    if found is Fit.TOO_NEW:
+        raise SchemaTooNewError("the database is of a newer Homeport than this one can work with: upgrade the program")
+    return found is Fit.BEHIND
 
 
 async def _migrate_postgres(url: str) -> bool:
@@ -101,9 +181,7 @@ async def _migrate_postgres(url: str) -> bool:
         raise DatabaseUnavailable(str(error)) from error
     try:
         await connection.execute("select pg_advisory_lock($1)", _LOCK)
-        found = await connection.fetchval("select to_regclass('alembic_version')")
-        version = await connection.fetchval("select version_num from alembic_version") if found else None
-        if version == HEAD:
+        if not _is_behind(await _postgres_fit(connection)):
             return False
 
         from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
@@ -114,11 +192,21 @@ async def _migrate_postgres(url: str) -> bool:
             # Each migration is a transaction, or several: one that looks at a large table must not hold it meanwhile.
             async with engine.connect() as migrating:
                 await migrating.run_sync(_upgrade)
+                await migrating.commit()
         finally:
             await engine.dispose()
         return True
     finally:
         await connection.close()
+
+
+async def _postgres_fit(connection: Any) -> Fit:
+    async def first(sql: str) -> str | None:
+        found: str | None = await connection.fetchval(sql)
+        return found
+
+    version = await first(_VERSION) if await first("select to_regclass('alembic_version')") else None
+    return fit(version, await first(_SUPPORT) if await first("select to_regclass('schema_support')") else None)
 
 
 def _asyncpg() -> Any:
@@ -137,15 +225,21 @@ def _asyncpg() -> Any:
 def _upgrade(connection: Any) -> None:
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
-    from alembic.util import CommandError  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(_FOLDER))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    try:
-        command.upgrade(config, "head")
-    except CommandError as error:
-        raise SchemaTooNewError(
-            f"the database is of a newer Homeport than this one ({error}): upgrade the program"
-        ) from error
+    command.upgrade(config, "head")
+    _write_support(connection, config)
+
+
+def _write_support(connection: Any, config: Any) -> None:
+    """Write down which revision a program has to know at least to work with the schema."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    revisions = ScriptDirectory.from_config(config).walk_revisions()
+    marks = (getattr(revision.module, "contracts", OLDEST) for revision in revisions)
+    connection.exec_driver_sql("create table if not exists schema_support (oldest_revision text not null)")
+    connection.exec_driver_sql("delete from schema_support")
+    connection.exec_driver_sql(f"insert into schema_support (oldest_revision) values ('{max(marks)}')")
