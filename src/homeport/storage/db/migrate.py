@@ -32,6 +32,9 @@ _HAS_TABLE_SQLITE = "select 1 from sqlite_master where type = 'table' and name =
 _HAS_TABLE_POSTGRES = "select 1 where to_regclass(:name) is not null"
 
 _LOCK = 0x686F6D65706F7274  # "homeport": one migrates, the others wait and find nothing to do
+_ATTEMPTS = 5
+_DEADLOCK = "40P01"
+
 _FOLDER = Path(__file__).parent / "migrations"
 
 
@@ -189,15 +192,34 @@ async def _migrate_postgres(url: str) -> bool:
         # The driver reads the URL, as it does for the server: SQLAlchemy takes other parameters (no `sslmode`).
         engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url))
         try:
-            # Each migration is a transaction, or several: one that looks at a large table must not hold it meanwhile.
-            async with engine.connect() as migrating:
-                await migrating.run_sync(_upgrade)
-                await migrating.commit()
+            for attempts_left in reversed(range(_ATTEMPTS)):
+                if await _upgrade_postgres(engine, is_last=attempts_left == 0):
+                    break
         finally:
             await engine.dispose()
         return True
     finally:
         await connection.close()
+
+
+async def _upgrade_postgres(engine: Any, *, is_last: bool) -> bool:
+    """Whether all went well.
+
+    If not, it waited crosswise with a request of a running server, and had to give way: what it had done stays done.
+    """
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
+
+    try:
+        async with engine.connect() as migrating:
+            # Each migration is a transaction of its own, so that locks of tables are held for a moment each, and one
+            # that cannot run in a transaction (`create index concurrently`) need not.
+            await migrating.run_sync(_upgrade)
+            await migrating.commit()
+    except DBAPIError as error:
+        if is_last or getattr(error.orig, "sqlstate", None) != _DEADLOCK:
+            raise
+        return False
+    return True
 
 
 async def _postgres_fit(connection: Any) -> Fit:
