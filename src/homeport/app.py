@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from homeport import __version__
 from homeport import settings as settings_module
 from homeport.api.exposition import is_reader, tell
 from homeport.api.health import DRAIN_SIGNAL, LIVENESS_PATH, READINESS_PATH, Health, not_migrated
@@ -21,6 +22,7 @@ from homeport.api.http import DOOR, Application, Receive, Scope, Send
 from homeport.api.proxies import TrustedProxies
 from homeport.api.repeating import repeating
 from homeport.api.requests import RequestLog
+from homeport.api.tracing import Traced
 from homeport.core.activity import ActivityLog
 from homeport.core.authentication import Authenticator
 from homeport.core.logins import Logins
@@ -39,8 +41,10 @@ from homeport.storage.blobs.opening import open_store
 from homeport.storage.cache.cache import Counters
 from homeport.storage.cache.memory import MemoryCounters
 from homeport.storage.db import accounts as account_rows
+from homeport.storage.db.database import Database
 from homeport.storage.db.engine import open_database
 from homeport.storage.db.migrate import is_usable
+from homeport.traces import NOT_TRACED, OpenTelemetry, TracedDatabase, Traces, TracesUnavailableError, traced_store
 
 log = structlog.get_logger()
 
@@ -64,13 +68,17 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     Raises:
         DatabaseUnavailable, StoreUnavailable, SettingsError
     """
-    metrics = measuring(settings)
-    db = await open_database(settings)
+    metrics, traces = measuring(settings), tracing(settings)
     stack = contextlib.AsyncExitStack()
+    # In a thread: the collector may be slow, or away.
+    stack.push_async_callback(asyncio.to_thread, traces.close)
+    db = await _opened_database(settings, traces)
     try:
         async with db.read() as tx:
             keys = await account_rows.list_signing_keys(tx)
         blobs = await open_store(settings, metrics)
+        if traces.is_on:
+            blobs = traced_store(blobs, traces)
         pulls = PullLog()
         activity = ActivityLog()
         counters = await stack.enter_async_context(counting(settings))
@@ -90,10 +98,30 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             recent=Recent(db),
             counters=counters,
             metrics=metrics,
+            traces=traces,
         )
     finally:
         await stack.aclose()
         await db.close()
+
+
+async def _opened_database(settings: Settings, traces: Traces) -> Database:
+    db: Any = await open_database(settings)
+    return TracedDatabase(db, traces) if traces.is_on else db
+
+
+def tracing(settings: Settings) -> Traces:
+    """Where spans go: nowhere, unless the settings say so.
+
+    Raises:
+        SettingsError: OpenTelemetry's library is not installed.
+    """
+    if not settings.traces_url:
+        return NOT_TRACED
+    try:
+        return OpenTelemetry(settings.traces_url, ratio=settings.traces_ratio, version=__version__)
+    except TracesUnavailableError:
+        raise SettingsError("traces_url needs the extra `traces`: install homeport[traces]") from None
 
 
 def measuring(settings: Settings) -> Metrics:
@@ -177,7 +205,8 @@ def create_app(services: Services, *, is_draining: Callable[[], bool] = lambda: 
             scope[DOOR] = "hub"
             await hub(scope, receive, send)
 
-    app = RequestLog(dispatch, services.metrics)
+    traced = Traced(dispatch, services.traces) if services.traces.is_on else dispatch
+    app = RequestLog(traced, services.metrics)
     return TrustedProxies(app, settings.trusted_proxies) if settings.trusted_proxies else app
 
 

@@ -22,7 +22,9 @@ _SMTP_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 
 PREFIX = "HOMEPORT_"
 CONFIG_VARIABLE = "HOMEPORT_CONFIG"
-_WITH_PASSWORD = {"database_url", "database_read_url", "smtp_url", "valkey_url", "blob_secret_access_key"}
+_WITH_PASSWORD = {
+    *("database_url", "database_read_url", "smtp_url", "traces_url", "valkey_url", "blob_secret_access_key"),
+}
 _NOT_SETTINGS = {CONFIG_VARIABLE, "HOMEPORT_FAULT_POINT"}
 _VALKEY_SCHEMES = ("valkey://", "valkeys://", "redis://", "rediss://", "unix://")
 _PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+")
@@ -374,6 +376,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     metrics_port: Annotated[
         Port, Meta(description="Port where `homeport worker` answers `/metrics` and `/healthz`; 0: nowhere.")
     ] = 0
+    traces_url: Annotated[
+        str,
+        Meta(
+            description="Where spans go by OTLP over HTTP: `http://collector:4318/v1/traces`; empty: nowhere. "
+            "See [Traces](operations/metrics.md#traces)."
+        ),
+    ] = ""
+    traces_ratio: Annotated[
+        Annotated[float, Meta(ge=0, le=1)], Meta(description="Share of the traces that are kept; 1: all.")
+    ] = 0.1
     log_format: Annotated[Literal["json", "console"], Meta(description="How log lines are written.")] = "json"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="The least of what is logged.")
@@ -494,6 +506,8 @@ def _check_urls(settings: Settings, origin: Mapping[str, str]) -> None:
         raise SettingsError(f"{origin['valkey_url']}: valkey_url has to begin with valkey://, valkeys:// or unix://")
     _check_mail(settings, origin)
     _check_bucket(settings, origin)
+    if settings.traces_url and not settings.traces_url.startswith(("http://", "https://")):
+        raise SettingsError(f"{origin['traces_url']}: traces_url has to begin with http:// or https://")
     if settings.metrics_port and not settings.metrics_networks:
         raise SettingsError(f"{origin['metrics_port']}: metrics_port does nothing unless metrics_networks is set")
 

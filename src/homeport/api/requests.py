@@ -9,6 +9,7 @@ import time
 import structlog
 
 from homeport.api.http import DOOR, ROUTE, Application, Headers, Message, Receive, Response, Scope, Send, client_address
+from homeport.api.tracing import REQUEST_ID
 from homeport.metrics import BYTES_IN, BYTES_OUT, NOT_MEASURED, REQUEST_SECONDS, REQUESTS, Metrics
 
 log = structlog.get_logger()
@@ -37,6 +38,7 @@ class RequestLog:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = _request_id(scope)
+        scope[REQUEST_ID] = request_id
         header = (b"x-request-id", request_id.encode("latin-1"))
         status = 0
         size = 0

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import importlib.util
 import multiprocessing
 import os
 import signal
@@ -19,7 +20,7 @@ from homeport.cli.output import CommandError
 from homeport.core.setup import ADMIN, Prepared, prepare
 from homeport.errors import DatabaseUnavailable
 from homeport.metrics import shared_folder
-from homeport.settings import PREFIX, Settings, load
+from homeport.settings import PREFIX, Settings, SettingsError, load
 from homeport.storage.blobs.opening import prepare_store
 from homeport.storage.db.database import Database, utcnow
 from homeport.storage.db.engine import open_database
@@ -82,6 +83,7 @@ async def set_up(settings: Settings, *, migrates: bool = True) -> SetUp:
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise CommandError(f"cannot make the data folder {settings.data}: {error.strerror}") from None
+    _require_extras(settings)
     await prepare_store(settings)
     if settings.valkey_url:
         from homeport.app import counting  # noqa: PLC0415 - loads the services, which this process needs for nothing else
@@ -109,6 +111,18 @@ async def _make_partitions(db: Database) -> None:
     # Somebody may be in the way; the default partition takes events meanwhile.
     with contextlib.suppress(DatabaseUnavailable):
         await make_partitions(db, now=utcnow())
+
+
+def _require_extras(settings: Settings) -> None:
+    """Raises: SettingsError: something is asked for whose library is not installed. Nothing is loaded: `Prometheus` has
+    to be, in each worker, after it has been told of the folder.
+    """
+    for name, extra, module in (
+        ("metrics_networks", "metrics", "prometheus_client"),
+        ("traces_url", "traces", "opentelemetry"),
+    ):
+        if getattr(settings, name) and importlib.util.find_spec(module) is None:
+            raise SettingsError(f"{name} needs the extra `{extra}`: install homeport[{extra}]")
 
 
 def keep_freed_memory() -> None:

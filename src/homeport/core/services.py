@@ -12,6 +12,7 @@ from homeport.settings import Settings
 from homeport.storage.blobs.store import BlobStore
 from homeport.storage.cache.cache import Counters
 from homeport.storage.db.database import Database
+from homeport.traces import Traces
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,3 +26,4 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     recent: Recent
     counters: Counters
     metrics: Metrics
+    traces: Traces

@@ -150,6 +150,7 @@ class Deliveries:
                 "User-Agent": f"Homeport/{__version__}",
                 "webhook-id": delivery.uuid,
                 "webhook-timestamp": str(timestamp),
+                **self._services.traces.headers(),
             },
             private_headers={"webhook-signature": signed},
             content=body,

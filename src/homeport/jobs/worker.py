@@ -16,6 +16,7 @@ from homeport.jobs.turns import NOT_OURS, in_turn
 from homeport.jobs.webhooks import Deliveries
 from homeport.metrics import JOB_FAILURES, JOB_ITEMS, JOB_RUNS, JOB_SECONDS, JOB_SUCCESS, Metrics, Prometheus
 from homeport.storage.db.database import utcnow
+from homeport.traces import NOT_TRACED, Traces
 
 log = structlog.get_logger()
 
@@ -80,7 +81,7 @@ async def running(services: Services, *, is_for_all: bool) -> AsyncIterator[None
             jobs += shared_jobs(services, deliveries)
         if isinstance(services.metrics, Prometheus):
             jobs += measuring_jobs(services, is_for_all=is_for_all)
-        await stack.enter_async_context(_repeating(jobs, services.metrics))
+        await stack.enter_async_context(_repeating(jobs, services.metrics, services.traces))
         try:
             yield
         finally:
@@ -91,8 +92,8 @@ async def running(services: Services, *, is_for_all: bool) -> AsyncIterator[None
 
 
 @contextlib.asynccontextmanager
-async def _repeating(jobs: list[Job], metrics: Metrics) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(_repeat(job, metrics)) for job in jobs]
+async def _repeating(jobs: list[Job], metrics: Metrics, traces: Traces = NOT_TRACED) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(_repeat(job, metrics, traces)) for job in jobs]
     try:
         yield
     finally:
@@ -123,13 +124,14 @@ async def _drop_moves(services: Services) -> int:
     return dropped
 
 
-async def _repeat(job: Job, metrics: Metrics) -> None:
+async def _repeat(job: Job, metrics: Metrics, traces: Traces) -> None:
     """A job that fails is told of and tried again: it must not end with one bad moment of the database."""
     while True:
         await asyncio.sleep(job.every_s)
         began = time.monotonic()
         try:
-            outcome = await job.run()
+            with traces.span(f"job {job.name}"):
+                outcome = await job.run()
         except Exception:
             metrics.count(JOB_FAILURES, job.name)
             log.exception("job failed", job=job.name)
