@@ -13,6 +13,9 @@ down_revision = "0015"
 branch_labels = None
 depends_on = None
 
+contracts = "0015"
+"""It changes what the table is made of, and nothing that a program of before finds there or writes to it."""
+
 _LOCK_TRIES = 60
 _INDEXES = {
     "account": "account_id, created_at, id",
