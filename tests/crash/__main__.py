@@ -8,9 +8,7 @@ The server dies at every named step of a push and a delete, and at random moment
 
 import argparse
 import contextlib
-import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,8 +21,10 @@ import httpx
 import msgspec
 
 from homeport.core import faults
-from tests.home import ADMIN_PASSWORD, clean_environment, digest_of, image_manifest, push_blob, wait_until_ready
+from tests.home import ADMIN_PASSWORD, digest_of, image_manifest, push_blob, wait_until_ready
+from tests.ledger import Register
 from tests.postgres import free_port
+from tests.processes import ended, kill, started
 
 WRITERS = 4
 REPOSITORIES = ("admin/one", "admin/two")
@@ -33,26 +33,12 @@ PASSAGES = (1, 2, 5)
 
 
 class Ledger:
-    """What the server has acknowledged: the digest of each tag (None: deleted), and the bytes of each manifest.
-
-    A request that was cut off may have happened or not: its tag may be at either digest.
-    """
+    """What the server has acknowledged: the digest of each tag (None: deleted), and the bytes of each manifest."""
 
     def __init__(self) -> None:
-        self.tags: dict[tuple[str, str], set[str | None]] = {}
+        self.tags: Register[tuple[str, str], str | None] = Register(None)
         self.manifests: dict[str, bytes] = {}
         self.blobs: dict[tuple[str, str], bytes] = {}
-        self.acknowledged = 0
-        self._lock = threading.Lock()
-
-    def asked(self, repository: str, tag: str, digest: str | None) -> None:
-        with self._lock:
-            self.tags.setdefault((repository, tag), {None}).add(digest)
-
-    def answered(self, repository: str, tag: str, digest: str | None) -> None:
-        with self._lock:
-            self.tags[repository, tag] = {digest}
-            self.acknowledged += 1
 
 
 def main() -> int:
@@ -65,10 +51,10 @@ def main() -> int:
         passed = 0
         for number, (fault, delay_s) in enumerate(_rounds(options, chance)):
             what = fault or f"after {delay_s:.2f} s"
-            before = ledger.acknowledged
+            before = ledger.tags.acknowledged
             _round(data, ledger, chance.random(), number=number, fault=fault, delay_s=delay_s)
             problems = _check(data, ledger)
-            print(f"round {number}: killed {what}, {ledger.acknowledged - before} acknowledged", flush=True)
+            print(f"round {number}: killed {what}, {ledger.tags.acknowledged - before} acknowledged", flush=True)
             if problems:
                 print("\n".join(problems))
                 print(f"{passed} passed, 1 failed")
@@ -109,7 +95,7 @@ def _round(data: Path, ledger: Ledger, salt: float, *, number: int, fault: str |
             time.sleep(0.01)
         if fault is not None and _worker_is_first(process):
             raise AssertionError(f"the fault point {fault} was not reached")
-        _kill(process)
+        kill(process)
         stop.set()
         for writer in writers:
             writer.join()
@@ -121,22 +107,14 @@ def _server(data: Path, fault: str | None = None) -> Iterator[tuple[str, subproc
     variables = {"HOMEPORT_ADMIN_PASSWORD": ADMIN_PASSWORD, "HOMEPORT_LOG_LEVEL": "error"}
     if fault:
         variables[faults.VARIABLE] = fault
-    data.parent.mkdir(parents=True, exist_ok=True)
-    with open(data.parent / "log", "ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "homeport", "serve", "--port", str(port), "--data", str(data)],
-            env=clean_environment(**variables),
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            wait_until_ready(url, process)
-            _first_worker[process.pid] = _worker(process)
-            yield url, process
-        finally:
-            _kill(process)
+    process = started(data.parent / "log", "serve", "--port", str(port), "--data", str(data), **variables)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until_ready(url, process)
+        _first_worker[process.pid] = _worker(process)
+        yield url, process
+    finally:
+        kill(process)
 
 
 _first_worker: dict[int, int | None] = {}
@@ -157,13 +135,6 @@ def _worker(process: subprocess.Popen[bytes]) -> int | None:
 def _worker_is_first(process: subprocess.Popen[bytes]) -> bool:
     worker = _worker(process)
     return worker is not None and worker == _first_worker[process.pid]
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL for the whole group at once: no process gets to tidy up."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _write(url: str, ledger: Ledger, chance: random.Random, number: int, writer: int, stop: threading.Event) -> None:
@@ -193,55 +164,46 @@ def _push(client: httpx.Client, ledger: Ledger, chance: random.Random, repositor
     content = image_manifest(config, layer)
     digest = digest_of(content)
     ledger.manifests[digest] = content
-    ledger.asked(repository, tag, digest)
+    ledger.tags.asked((repository, tag), digest)
     headers = {"content-type": "application/vnd.oci.image.manifest.v1+json"}
     answer = client.put(f"/v2/{repository}/manifests/{tag}", content=content, headers=headers)
     assert answer.status_code == 201, answer.text
-    ledger.answered(repository, tag, digest)
+    ledger.tags.answered((repository, tag), digest)
 
 
 def _delete(client: httpx.Client, ledger: Ledger, repository: str, tag: str) -> None:
-    ledger.asked(repository, tag, None)
+    ledger.tags.asked((repository, tag), None)
     answer = client.delete(f"/v2/{repository}/manifests/{tag}")
     assert answer.status_code in (202, 404), answer.text
-    ledger.answered(repository, tag, None)
+    ledger.tags.answered((repository, tag), None)
 
 
 def _check(data: Path, ledger: Ledger) -> list[str]:
     """What is wrong after a restart."""
     with _server(data) as (url, _), httpx.Client(base_url=url, timeout=30) as client:
-        problems = [problem for found in ledger.tags.items() if (problem := _tag_problem(client, ledger, *found))]
+        problems = [problem for where in ledger.tags if (problem := _tag_problem(client, ledger, where))]
         scopes = [f"repository:{name}:pull" for name in REPOSITORIES]
         token = client.get("/token", params={"scope": scopes}, auth=("admin", ADMIN_PASSWORD)).json()["token"]
         client.headers["authorization"] = f"Bearer {token}"
         for (repository, digest), content in ledger.blobs.items():
             if client.get(f"/v2/{repository}/blobs/{digest}").content != content:
                 problems.append(f"{repository}: the blob {digest} is not whole")
-        fsck = subprocess.run(
-            [sys.executable, "-m", "homeport", "fsck", "--data", str(data)],
-            env=clean_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        fsck = ended("fsck", "--data", str(data))
         if fsck.returncode != 0:
             problems.append(fsck.stdout + fsck.stderr)
     return problems
 
 
-def _tag_problem(client: httpx.Client, ledger: Ledger, where: tuple[str, str], expected: set[str | None]) -> str | None:
+def _tag_problem(client: httpx.Client, ledger: Ledger, where: tuple[str, str]) -> str | None:
     """What is wrong with a tag; afterwards the ledger knows where it really is."""
     repository, tag = where
     answer = client.get(f"/v2/{repository}/manifests/{tag}")
+    # A repository that was never made answers an anonymous client with a challenge.
     found = answer.headers["docker-content-digest"] if answer.status_code == 200 else None
-    if answer.status_code not in (200, 404):
-        # A repository that was never made answers an anonymous client with a challenge.
-        found = None
-    if found not in expected:
-        return f"{repository}:{tag} is at {found}, not at one of {expected}"
+    if not ledger.tags.found(where, found):
+        return f"{repository}:{tag} is at {found}, not at one of {set(ledger.tags.possible(where))}"
     if found is not None and answer.content != ledger.manifests[found]:
         return f"{repository}:{tag}: the manifest is not whole"
-    ledger.tags[where] = {found}
     return None
 
 
