@@ -133,16 +133,24 @@ async def _discard_bytes(services: Services, *, before: datetime) -> int:
         async with services.db.read() as tx:
             keys = await rows.list_discarded(tx, before=before, limit=PAGE)
         for key in keys:
-            async with services.db.read() as tx:
-                is_published = await blob_rows.is_key_published(tx, key)
-            if not is_published:  # keys are never used twice; who restores an old database may find one that is
-                await services.blobs.delete(key)
+            await _discard(services, key)
         if keys:
             async with services.db.write() as tx:
                 await rows.delete_discarded(tx, keys)
         discarded += len(keys)
         if len(keys) < PAGE:
             return discarded
+
+
+async def _discard(services: Services, key: str) -> None:
+    """Take away the bytes of a deleted blob; or all of an upload whose repository was deleted (its id has no slash)."""
+    if "/" not in key:
+        await services.blobs.discard(key)
+        return
+    async with services.db.read() as tx:
+        is_published = await blob_rows.is_key_published(tx, key)
+    if not is_published:  # keys are never used twice; who restores an old database may find one that is
+        await services.blobs.delete(key)
 
 
 async def _delete_untagged(services: Services, *, before: datetime) -> int:

@@ -105,13 +105,14 @@ async def _check_objects(services: Services) -> AsyncIterator[Finding]:
 
 async def _is_known(tx: Transaction, key: str, upload: str) -> bool:
     """Whether a sealed object is published, or was and waits to be discarded, or belongs to an upload that is not
-    finished or not swept yet.
+    finished or not swept yet, or waits to be discarded because its repository was deleted.
     """
     # In this order: publishing writes the one row and deletes the other in the same transaction.
     return (
         await upload_rows.is_known(tx, upload)
         or await blob_rows.is_key_published(tx, key)
         or await garbage_rows.is_discarded(tx, key)
+        or await garbage_rows.is_discarded(tx, upload)
     )
 
 

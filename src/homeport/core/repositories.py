@@ -30,10 +30,12 @@ from homeport.errors import (
 )
 from homeport.names import RepositoryName
 from homeport.settings import Plans, Settings
+from homeport.storage.db import garbage as garbage_rows
 from homeport.storage.db import orgs as org_rows
 from homeport.storage.db import repositories as rows
 from homeport.storage.db import search as search_rows
-from homeport.storage.db.database import Transaction
+from homeport.storage.db import uploads as upload_rows
+from homeport.storage.db.database import Transaction, utcnow
 from homeport.storage.db.records import ListedRepository, Namespace, Repository, RepositoryDetails, TagRules
 from homeport.storage.db.repositories import Filter, Ordering
 
@@ -324,6 +326,8 @@ async def delete_repository(tx: Transaction, *, actor: Actor, name: RepositoryNa
     """
     repository = await access_repository(tx, actor, name, Action.REMOVE)
     await tx.lock("repository", repository.id)
+    # What was uploaded and not published yet: until the bytes are gone a row knows of them.
+    await garbage_rows.insert_discarded(tx, await upload_rows.delete_all(tx, repository.id), now=utcnow())
     if not await rows.delete(tx, repository.id):
         raise RepositoryUnknown(name)
     await audit.record(tx, actor, AuditAction.REPO_DELETE, account_id=repository.namespace_id, name=str(name))

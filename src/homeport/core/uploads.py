@@ -159,9 +159,10 @@ async def finish(
                 raise UploadUnknown  # cancelled meanwhile, or its repository was deleted
             repository = await _target(tx, services, actor, name)
             is_new = await blob_rows.insert(tx, digest=digest, size_bytes=size, storage_key=key)
-            await blob_rows.link(tx, repository_id=repository, digest=digest)
+            # The row before the link, as who deletes a repository takes them: so neither waits crosswise.
             if is_new and not await rows.delete(tx, upload):
-                raise UploadUnknown  # cancelled this moment
+                raise UploadUnknown  # cancelled this moment, or its repository was deleted
+            await blob_rows.link(tx, repository_id=repository, digest=digest)
             faults.point("blob-uncommitted")
     except HomeportError:
         await _discard_orphan(services, upload, key)

@@ -1,5 +1,6 @@
 """What is garbage, what is not, and that collecting it harms nobody who pushes or pulls meanwhile."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,13 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from homeport.core import garbage, integrity, repositories
-from homeport.core.access import OPERATOR
+from homeport.core import accounts, garbage, integrity, repositories, uploads
+from homeport.core.access import OPERATOR, Actor
 from homeport.core.garbage import Collected
 from homeport.core.services import Services
 from homeport.errors import StoreUnavailable
-from homeport.names import RepositoryName
+from homeport.names import Digest, RepositoryName
 from homeport.storage.db import garbage as rows
+from homeport.storage.db import uploads as upload_rows
 from homeport.storage.db.database import Transaction, utcnow
 from tests.conftest import DATABASES, NewHome
 from tests.home import (
@@ -247,6 +249,60 @@ def test_a_store_that_is_away_ends_the_run_and_the_next_goes_on(place: Place, mo
     assert findings(place.home) == []
     collect(place.home, hours=26)
     assert not has_bytes(place.home, key)
+
+
+def test_what_was_uploaded_and_not_published_goes_with_its_repository(place: Place) -> None:
+    content = unique("sealed").encode()
+    path = place.client.post(f"/v2/{place.name}/blobs/uploads/").headers["location"]
+    assert place.client.patch(path, content=content).status_code == 202
+
+    async def verb(services: Services) -> str:
+        # What a process does that dies, or loses the database, before it can say so.
+        return await services.blobs.seal(path.rpartition("/")[2], Digest.parse(digest_of(content)))
+
+    key = place.home.run(verb)
+    delete_repository(place.home, place.name)
+    assert findings(place.home) == []
+    collect(place.home, hours=0.2)
+    assert has_bytes(place.home, key)
+    collect(place.home, hours=0.3)
+    assert not has_bytes(place.home, key)
+    assert findings(place.home) == []
+
+
+def test_what_is_published_while_its_repository_is_deleted_keeps_its_bytes(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = unique("published").encode()
+    digest = Digest.parse(digest_of(content))
+    path = place.client.post(f"/v2/{place.name}/blobs/uploads/").headers["location"]
+    assert place.client.patch(path, content=content).status_code == 202
+    published, delete = asyncio.Event(), upload_rows.delete
+
+    async def slow_delete(tx: Transaction, upload: str) -> bool:
+        is_deleted = await delete(tx, upload)
+        published.set()
+        await asyncio.sleep(0.3)
+        return is_deleted
+
+    async def verb(services: Services) -> None:
+        async with services.db.read() as tx:
+            actor = Actor.of(await accounts.access_user(tx, place.user.name))
+        upload = path.rpartition("/")[2]
+        finishing = asyncio.create_task(
+            uploads.finish(services, actor=actor, name=place.name, upload=upload, digest=digest, body=None)
+        )
+        await published.wait()
+        async with services.db.write() as tx:
+            await repositories.delete_repository(tx, actor=OPERATOR, name=place.name)
+        await finishing
+
+    monkeypatch.setattr(upload_rows, "delete", slow_delete)
+    place.home.run(verb)
+    other = Place(place.home)
+    push_blob(other.client, other.name, content)
+    collect(place.home, hours=1)
+    assert other.client.get(f"/v2/{other.name}/blobs/{digest}").content == content
 
 
 # Manifests

@@ -1,8 +1,8 @@
 """The contract of a blob store: bytes under keys that are never used twice.
 
 An upload gathers bytes under its id; `seal` checks them against a digest and gives them their lasting key, which holds
-the upload's id. A key says nothing about being published: a blob exists when its row is committed. So whoever removes
-the bytes of one key can never harm a later push of the same digest.
+the upload's id, and a slash, which no id has. A key says nothing about being published: a blob exists when its row is
+committed. So whoever removes the bytes of one key can never harm a later push of the same digest.
 """
 
 from collections.abc import AsyncIterator

@@ -2,8 +2,14 @@
 
 from datetime import datetime
 
+import msgspec
+
 from homeport.storage.db.database import Transaction, utcnow
 from homeport.storage.db.records import Upload
+
+
+class UploadId(msgspec.Struct, frozen=True):
+    id: str
 
 
 async def insert(tx: Transaction, *, upload: str, repository_id: int, account_id: int) -> None:
@@ -66,3 +72,13 @@ async def list_older(tx: Transaction, *, before: datetime, after: str, limit: in
         after=after,
         limit=limit,
     )
+
+
+async def delete_all(tx: Transaction, repository_id: int) -> list[str]:
+    """Delete the uploads of a repository; their ids, which nobody else knows of any more. An upload that becomes a blob
+    at the same moment is waited for.
+    """
+    found = await tx.many(
+        UploadId, "delete from uploads where repository_id = :repository_id returning id", repository_id=repository_id
+    )
+    return [row.id for row in found]
