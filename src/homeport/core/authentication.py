@@ -5,10 +5,12 @@ the account's credentials at that time; and the login that it came from. Verifyi
 statements, so the outcome is remembered by the token's SHA-256 until it expires. Whatever ends an account's access (a
 password changed, a token disabled, the account shut, somebody logged out) writes a row into `revocations` in its
 transaction; the process that did it forgets what it remembered of the account at once, the others read those rows
-every half second. After that the token is looked at anew, and is refused.
+every half second. After that the token is looked at anew, and is refused. A process that cannot read them does not go
+by what it remembers.
 """
 
 import hashlib
+import math
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
@@ -52,6 +54,11 @@ SECOND_FACTOR_LIFETIME_S = 300
 
 REMEMBERED_LIMIT = 20_000
 REVOCATIONS_SEEN_FOR = timedelta(seconds=30)
+REMEMBERED_FOR_S = 1.0
+"""How long after revocations were read what is remembered counts: so long a revoked token may still open something."""
+
+FORGOTTEN_AFTER_S = 10.0
+"""After so long without having read them some may be missed, as they are read of a while back only."""
 
 _OURS = "homeport"
 """The claim that binds a bearer token to ids."""
@@ -139,6 +146,7 @@ class Authenticator:
         self._of_account: defaultdict[int | None, set[bytes]] = defaultdict(set)
         self._revocations_seen: dict[int, None] = {}
         self._forgotten = 0
+        self._caught_up_at = -math.inf
         db.listen(self._heard)
 
     # Issuing bearer tokens
@@ -285,7 +293,8 @@ class Authenticator:
     async def _actor(self, token: str, audience: str, address: str) -> Actor:
         key = hashlib.sha256(f"{audience} {token}".encode(errors="surrogatepass")).digest()
         remembered = self._remembered.get(key)
-        if remembered is not None and remembered.expires_at > time.time():
+        is_current = time.monotonic() - self._caught_up_at < REMEMBERED_FOR_S
+        if remembered is not None and is_current and remembered.expires_at > time.time():
             actor = remembered.actor
         else:
             actor = await self._look_up(key, token, audience)
@@ -336,17 +345,26 @@ class Authenticator:
         if event == accounts.REVOKED:
             self.forget(id_)
 
+    def _forget_all(self) -> None:
+        self._forgotten += 1
+        self._of_account.clear()
+        self._remembered.clear()
+
     async def catch_up(self) -> None:
         """Forget what other processes have revoked since the last time.
 
         Rows of the last half minute are read again: one that was written earlier may be committed later.
         """
+        began_at = time.monotonic()
         async with self._db.read() as tx:
             revocations = await rows.list_revocations(tx, since=utcnow() - REVOCATIONS_SEEN_FOR)
+        if began_at - self._caught_up_at > FORGOTTEN_AFTER_S or len(revocations) == rows.REVOCATIONS_LIMIT:
+            self._forget_all()
         for revocation in revocations:
             if revocation.id not in self._revocations_seen:
                 self.forget(revocation.account_id)
         self._revocations_seen = dict.fromkeys(revocation.id for revocation in revocations)
+        self._caught_up_at = began_at
 
 
 async def _bound_credential(tx: Transaction, claims: Mapping[str, Any]) -> Credential:

@@ -1,11 +1,13 @@
 """Logging out, and going on with a refresh token."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from homeport.core import authentication
 from homeport.core.services import Services
 from homeport.errors import NotAuthenticated
 from homeport.jobs import sessions as session_jobs
@@ -189,6 +191,43 @@ def test_other_processes_hear_of_it(home: Home) -> None:
     home.run(catch_up)
     with pytest.raises(NotAuthenticated):
         home.run(actor_of)
+
+
+def test_who_cannot_hear_of_it_does_not_go_by_memory(home: Home) -> None:
+    """A process that the database has been away for may have missed a revocation."""
+    user = home.user()
+    token = logged_in(home, user)["token"]
+
+    async def verb(services: Services) -> None:
+        authenticator = services.authenticator
+        await authenticator.catch_up()
+        await authenticator.hub_actor(token, address="127.0.0.1")
+        await asyncio.to_thread(bearer(home, token).post, LOGOUT)
+        await asyncio.sleep(1)
+        with pytest.raises(NotAuthenticated):
+            await authenticator.hub_actor(token, address="127.0.0.1")
+
+    home.run(verb)
+
+
+def test_who_hears_of_it_too_late_forgets_everything(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = home.user()
+    token = logged_in(home, user)["token"]
+    monkeypatch.setattr(authentication, "FORGOTTEN_AFTER_S", 0.05)
+
+    async def verb(services: Services) -> None:
+        authenticator = services.authenticator
+        await authenticator.catch_up()
+        await authenticator.hub_actor(token, address="127.0.0.1")
+        await asyncio.to_thread(bearer(home, token).post, LOGOUT)
+        async with services.db.write() as tx:
+            await tx.run("update revocations set created_at = created_at - 60000000")
+        await asyncio.sleep(0.1)
+        await authenticator.catch_up()
+        with pytest.raises(NotAuthenticated):
+            await authenticator.hub_actor(token, address="127.0.0.1")
+
+    home.run(verb)
 
 
 def test_nobody_logs_out(home: Home) -> None:

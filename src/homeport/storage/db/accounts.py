@@ -20,6 +20,7 @@ from homeport.storage.db.records import (
 _COLUMNS = """id, uuid, name, kind, email, full_name, password_hash, credentials_version, is_active, is_site_admin,
     plan, badge, managing_organization_id, created_at"""
 
+REVOCATIONS_LIMIT = 10_000
 SEEN_WITHIN = timedelta(minutes=1)
 """How exact `last_seen_at` is: a busy client is not written down every two seconds."""
 
@@ -266,11 +267,12 @@ async def insert_revocation(tx: Transaction, account_id: int) -> None:
 
 
 async def list_revocations(tx: Transaction, *, since: datetime) -> list[Revocation]:
-    """Revocations of the last moments; the caller keeps `since` close to now."""
+    """Revocations of the last moments, `REVOCATIONS_LIMIT` at most; the caller keeps `since` close to now."""
     return await tx.many(
         Revocation,
-        "select id, account_id from revocations where created_at >= :since order by id limit 10000",
+        "select id, account_id from revocations where created_at >= :since order by id limit :limit",
         since=since,
+        limit=REVOCATIONS_LIMIT,
     )
 
 
