@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help serve test lint format e2e browser conformance crash bench seed pins clean
+.PHONY: help serve test lint format e2e browser conformance crash cluster bench seed pins clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,9 @@ conformance: $(VENV)/dev.stamp ## The OCI conformance suite with every setting o
 
 crash: $(VENV)/dev.stamp ## Kill the server at random moments and at every step of a push (ARGS=--short)
 	@$(BIN)/python -m tests.crash $(ARGS)
+
+cluster: $(VENV)/dev.stamp ## Three workers behind nginx, whose parts fail one after the other (ARGS=--short)
+	@tests/cluster/run $(ARGS)
 
 bench: $(VENV)/dev.stamp ## Measure beside docker-registry and nginx (ARGS=--quick)
 	@$(BIN)/python -m bench $(ARGS)

@@ -2,10 +2,11 @@
 
 import contextlib
 import http.client
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Fault = Literal["refuse", "500", "hang", "lose answer", "cut answer", "forget conditions"]
 
@@ -32,7 +33,7 @@ class Meddler:
         class Handler(_Handler):
             owner = meddler
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -55,6 +56,13 @@ class Meddler:
         """Do it to the request of a number, from now on, and to no other."""
         first = len(self.asked)
         self.fault = lambda _: fault if len(self.asked) == first + number + 1 else None
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever hangs up is no error of ours."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,0 +1,137 @@
+"""What fails, and what is done about it: nothing, but that an operator starts again what has ended."""
+
+import asyncio
+import functools
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from tests.cluster.book import RECOVERS_WITHIN_S, Book
+from tests.cluster.clients import Client
+from tests.cluster.parts import Cluster, Worker
+
+Fault = tuple[str, Callable[[], Awaitable[None]]]
+
+DOWN_S = 2.0
+VALKEY_AWAY_S = 10.0
+STORE_FAILS_S = 5.0
+CALM_S = 2.0
+"""How long each client has, once all has to be as before, to get something done."""
+
+CALM_LIMIT_S = 15.0
+
+
+class Faults:
+    """One round of them; `count` is how many there were."""
+
+    def __init__(self, cluster: Cluster, book: Book, clients: Sequence[Client], chance: random.Random) -> None:
+        self._cluster = cluster
+        self._book = book
+        self._clients = clients
+        self._chance = chance
+        self.count = 0
+
+    async def run(self, *, is_short: bool) -> None:
+        workers = self._cluster.workers
+        # First the job worker: what it had claimed is delivered when its claim has run out.
+        faults: list[Fault] = [("kill -9 of the job worker", self._kill_job_worker)]
+        killed = [self._chance.choice(workers)] if is_short else self._chance.sample(workers, len(workers))
+        faults += [(f"kill -9 of {worker.name}", functools.partial(self._kill, worker)) for worker in killed]
+        faults += [
+            ("PostgreSQL is restarted", self._restart_database),
+            ("Valkey is away", self._stop_valkey),
+            ("the S3 server answers 500", self._fail_store),
+        ]
+        turned, stopped = self._chance.sample(workers, 2)
+        faults.append((f"{turned.name} is taken out and restarted", functools.partial(self._turn, turned)))
+        if not is_short:
+            faults.append((f"SIGTERM of {stopped.name}", functools.partial(self._stop, stopped)))
+        await self._calm("the start")
+        for name, fault in faults:
+            began_at = time.monotonic()
+            before = (self._book.acknowledged, self._book.unavailable.total(), self._book.cut)
+            await fault()
+            await self._calm(name)
+            self.count += 1
+            after = (self._book.acknowledged, self._book.unavailable.total(), self._book.cut)
+            done, unavailable, cut = (new - old for new, old in zip(after, before, strict=True))
+            print(
+                f"{name}: {time.monotonic() - began_at:.0f} s, {done} acknowledged, "
+                f"{unavailable} answered with 503, {cut} cut",
+                flush=True,
+            )
+
+    async def _calm(self, name: str) -> None:
+        """All is well again within a time, and every client gets on."""
+        await asyncio.sleep(RECOVERS_WITHIN_S)
+        rounds = [client.rounds for client in self._clients]
+        deadline = time.monotonic() + CALM_LIMIT_S
+        await asyncio.sleep(CALM_S)
+        while stuck := [
+            client.user.name for client, before in zip(self._clients, rounds, strict=True) if client.rounds == before
+        ]:
+            if time.monotonic() > deadline:
+                self._book.unclear.append(f"{', '.join(stuck)} did not get on after {name}")
+                return
+            await asyncio.sleep(0.1)
+
+    async def _kill(self, worker: Worker) -> None:
+        with self._book.weather.spell("worker", is_cutting=True):
+            await asyncio.to_thread(worker.kill)
+            await asyncio.sleep(DOWN_S)
+            await self._start(worker)
+
+    async def _turn(self, worker: Worker) -> None:
+        """As an operator does it with a new version: nobody is to see any of it."""
+        worker.is_serving = False
+        await asyncio.to_thread(self._cluster.nginx.take_out, worker)
+        await asyncio.to_thread(worker.terminate)
+        await self._start(worker)
+        await asyncio.to_thread(self._cluster.nginx.put_back)
+
+    async def _stop(self, worker: Worker) -> None:
+        """Without a word to nginx: requests that have begun end well."""
+        with self._book.weather.spell("worker"):
+            worker.is_serving = False
+            await asyncio.to_thread(worker.terminate)
+            await self._start(worker)
+
+    async def _kill_job_worker(self) -> None:
+        await asyncio.to_thread(self._cluster.job_worker.kill)
+        await asyncio.sleep(DOWN_S)
+        await self._start(self._cluster.job_worker)
+
+    async def _stop_valkey(self) -> None:
+        """Requests go on."""
+        await asyncio.to_thread(self._cluster.stop_valkey)
+        await asyncio.sleep(VALKEY_AWAY_S)
+        await asyncio.to_thread(self._cluster.start_valkey)
+
+    async def _restart_database(self) -> None:
+        with self._book.weather.spell("database"):
+            await asyncio.to_thread(self._cluster.database.stop)
+            await asyncio.sleep(DOWN_S)
+            await asyncio.to_thread(self._cluster.database.start)
+
+    async def _fail_store(self) -> None:
+        with self._book.weather.spell("store"):
+            self._cluster.meddler.always("500")
+            await asyncio.sleep(STORE_FAILS_S)
+            self._cluster.meddler.always(None)
+
+    async def _start(self, worker: Worker) -> None:
+        worker.start()
+        await asyncio.to_thread(worker.wait)
+
+
+@asynccontextmanager
+async def at_work(clients: Sequence[Client]) -> AsyncIterator[None]:
+    """Clients work while the block runs; it ends when each has ended its step."""
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(client.run(stop)) for client in clients]
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.gather(*tasks)
