@@ -39,3 +39,15 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def serving(process: subprocess.Popen[bytes]) -> int | None:
+    """The process that serves; None once it, or the one that watches over it, is dead."""
+    if process.poll() is not None:
+        return None
+    with contextlib.suppress(OSError):
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        for child in children:
+            if "\nState:\tZ" not in Path(f"/proc/{child}/status").read_text():
+                return int(child)
+    return None

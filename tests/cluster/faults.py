@@ -4,12 +4,13 @@ import asyncio
 import functools
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 
+from homeport.core.faults import POINTS, VARIABLE
 from tests.cluster.book import RECOVERS_WITHIN_S, Book
 from tests.cluster.clients import Client
-from tests.cluster.parts import Cluster, Worker
+from tests.cluster.parts import WORKERS, Cluster, Worker
 
 Fault = tuple[str, Callable[[], Awaitable[None]]]
 
@@ -20,6 +21,11 @@ CALM_S = 2.0
 """How long each client has, once all has to be as before, to get something done."""
 
 CALM_LIMIT_S = 15.0
+
+PASSAGE = 2
+"""At which passage of a fault point a worker dies."""
+
+DIES_WITHIN_S = 30.0
 
 
 class Faults:
@@ -33,34 +39,49 @@ class Faults:
         self.count = 0
 
     async def run(self, *, is_short: bool) -> None:
-        workers = self._cluster.workers
-        # First the job worker: what it had claimed is delivered when its claim has run out.
-        faults: list[Fault] = [("kill -9 of the job worker", self._kill_job_worker)]
-        killed = [self._chance.choice(workers)] if is_short else self._chance.sample(workers, len(workers))
-        faults += [(f"kill -9 of {worker.name}", functools.partial(self._kill, worker)) for worker in killed]
-        faults += [
-            ("PostgreSQL is restarted", self._restart_database),
-            ("Valkey is away", self._stop_valkey),
-            ("the S3 server answers 500", self._fail_store),
-        ]
-        turned, stopped = self._chance.sample(workers, 2)
-        faults.append((f"{turned.name} is taken out and restarted", functools.partial(self._turn, turned)))
-        if not is_short:
-            faults.append((f"SIGTERM of {stopped.name}", functools.partial(self._stop, stopped)))
         await self._calm("the start")
-        for name, fault in faults:
+        for name, fault in self._short() if is_short else self._whole():
+            before = self._counts()
             began_at = time.monotonic()
-            before = (self._book.acknowledged, self._book.unavailable.total(), self._book.cut)
             await fault()
             await self._calm(name)
             self.count += 1
-            after = (self._book.acknowledged, self._book.unavailable.total(), self._book.cut)
-            done, unavailable, cut = (new - old for new, old in zip(after, before, strict=True))
+            done, unavailable, cut = (new - old for new, old in zip(self._counts(), before, strict=True))
             print(
                 f"{name}: {time.monotonic() - began_at:.0f} s, {done} acknowledged, "
                 f"{unavailable} answered with 503, {cut} cut",
                 flush=True,
             )
+
+    def _whole(self) -> Iterator[Fault]:
+        *first, turned = self._short()
+        yield from first
+        for worker in self._shuffled():
+            yield f"kill -9 of {worker.name}", functools.partial(self._kill, worker)
+        for worker, point in zip(self._shuffled(), self._chance.sample(POINTS, WORKERS), strict=True):
+            yield self._death(worker, point)
+        yield turned
+        stopped = self._chance.choice(self._cluster.workers)
+        yield f"SIGTERM of {stopped.name}", functools.partial(self._stop, stopped)
+
+    def _short(self) -> Iterator[Fault]:
+        killed, turned, _ = self._shuffled()
+        # First the job worker: what it had claimed is delivered when its claim has run out.
+        yield "kill -9 of the job worker", self._kill_job_worker
+        yield self._death(killed, self._chance.choice(POINTS))
+        yield "PostgreSQL is restarted", self._restart_database
+        yield "Valkey is away", self._stop_valkey
+        yield "the S3 server answers 500", self._fail_store
+        yield f"{turned.name} is taken out and restarted", functools.partial(self._turn, turned)
+
+    def _death(self, worker: Worker, point: str) -> Fault:
+        return f"kill -9 of {worker.name} at {point}", functools.partial(self._die, worker, point)
+
+    def _shuffled(self) -> list[Worker]:
+        return self._chance.sample(self._cluster.workers, WORKERS)
+
+    def _counts(self) -> tuple[int, int, int]:
+        return self._book.acknowledged, self._book.unavailable.total(), self._book.cut
 
     async def _calm(self, name: str) -> None:
         """All is well again within a time, and every client gets on."""
@@ -80,6 +101,15 @@ class Faults:
         with self._book.weather.spell("worker", is_cutting=True):
             await asyncio.to_thread(worker.kill)
             await asyncio.sleep(DOWN_S)
+            await self._start(worker)
+
+    async def _die(self, worker: Worker, point: str) -> None:
+        """In the middle of a push or a delete, as `make crash` has it: where an answer is most easily wrong."""
+        with self._book.weather.spell("worker", is_cutting=True):
+            await asyncio.to_thread(worker.kill)
+            await self._start(worker, **{VARIABLE: f"{point}:{PASSAGE}"})
+            await asyncio.to_thread(worker.wait_until_dead, DIES_WITHIN_S)
+            await asyncio.to_thread(worker.kill)
             await self._start(worker)
 
     async def _turn(self, worker: Worker) -> None:
@@ -120,8 +150,8 @@ class Faults:
             await asyncio.sleep(STORE_FAILS_S)
             self._cluster.meddler.always(None)
 
-    async def _start(self, worker: Worker) -> None:
-        worker.start()
+    async def _start(self, worker: Worker, **variables: str) -> None:
+        worker.start(**variables)
         await asyncio.to_thread(worker.wait)
 
 

@@ -16,7 +16,7 @@ from tests.buckets import S3Server, running_s3
 from tests.home import ADMIN_PASSWORD, HIGH_LIMITS, wait_until_ready
 from tests.meddling import Meddler
 from tests.postgres import PostgresServer, free_port, make_database
-from tests.processes import ended, kill, started
+from tests.processes import ended, kill, serving, started
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 TEMPLATE = Path(__file__).with_name("nginx.conf")
@@ -51,6 +51,19 @@ class Worker:
         assert self._process is not None
         self.is_serving = False
         kill(self._process)
+
+    def wait_until_dead(self, within_s: float) -> None:
+        """Until the process that serves is dead by itself.
+
+        Raises: AssertionError: it is not.
+        """
+        assert self._process is not None
+        first = serving(self._process)
+        deadline = time.monotonic() + within_s
+        while serving(self._process) == first:
+            assert time.monotonic() < deadline, f"{self.name} did not die"
+            time.sleep(0.01)
+        self.is_serving = False
 
     def terminate(self) -> None:
         """Raises: AssertionError: it did not end well, or not in time."""

@@ -24,7 +24,7 @@ from homeport.core import faults
 from tests.home import ADMIN_PASSWORD, digest_of, image_manifest, push_blob, wait_until_ready
 from tests.ledger import Register
 from tests.postgres import free_port
-from tests.processes import ended, kill, started
+from tests.processes import ended, kill, serving, started
 
 WRITERS = 4
 REPOSITORIES = ("admin/one", "admin/two")
@@ -91,7 +91,7 @@ def _round(data: Path, ledger: Ledger, salt: float, *, number: int, fault: str |
         for writer in writers:
             writer.start()
         deadline = time.monotonic() + delay_s
-        while time.monotonic() < deadline and _worker(process) is not None and not stop.is_set():
+        while time.monotonic() < deadline and serving(process) is not None and not stop.is_set():
             time.sleep(0.01)
         if fault is not None and _worker_is_first(process):
             raise AssertionError(f"the fault point {fault} was not reached")
@@ -111,7 +111,7 @@ def _server(data: Path, fault: str | None = None) -> Iterator[tuple[str, subproc
     try:
         url = f"http://127.0.0.1:{port}"
         wait_until_ready(url, process)
-        _first_worker[process.pid] = _worker(process)
+        _first_worker[process.pid] = serving(process)
         yield url, process
     finally:
         kill(process)
@@ -120,20 +120,8 @@ def _server(data: Path, fault: str | None = None) -> Iterator[tuple[str, subproc
 _first_worker: dict[int, int | None] = {}
 
 
-def _worker(process: subprocess.Popen[bytes]) -> int | None:
-    """The process that serves; None once it, or the one that watches over it, is dead."""
-    if process.poll() is not None:
-        return None
-    with contextlib.suppress(OSError):
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        for child in children:
-            if "\nState:\tZ" not in Path(f"/proc/{child}/status").read_text():
-                return int(child)
-    return None
-
-
 def _worker_is_first(process: subprocess.Popen[bytes]) -> bool:
-    worker = _worker(process)
+    worker = serving(process)
     return worker is not None and worker == _first_worker[process.pid]
 
 
