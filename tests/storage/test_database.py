@@ -1,6 +1,7 @@
 """The typed transaction, on both databases."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from homeport.storage.db.database import CACHE_LIMIT, Database, Transaction, fro
 from homeport.storage.db.engine import open_database
 from homeport.storage.db.migrate import HEAD, is_current, migrate
 from tests.home import settings_of
+from tests.postgres import PostgresServer
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -285,6 +287,29 @@ def test_of_two_that_wait_for_each_other_one_is_told_to_come_again(
     outcomes = asyncio.run(run())
     assert outcomes.count(None) == 1
     assert sum(isinstance(outcome, DatabaseUnavailable) for outcome in outcomes) == 1
+
+
+def test_who_is_told_that_postgresql_is_away_is_not_told_where_it_is(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        server = PostgresServer(Path(folder))
+        server.create()
+        with server.running():
+            settings = settings_of(tmp_path, server.url)
+
+            async def run() -> list[str]:
+                reasons = []
+                async with opened(settings) as db:
+                    server.stop()
+                    for _ in range(3):
+                        with pytest.raises(DatabaseUnavailable) as caught:
+                            async with db.read() as tx:
+                                await tx.value(int, "select 1")
+                        reasons.append(str(caught.value))
+                return reasons
+
+            for reason in asyncio.run(run()):
+                assert reason.startswith("the database is not available: ")
+                assert not any(text in reason for text in ("127.0.0.1", str(server.port), "DETAIL")), reason
 
 
 class Single(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 import msgspec
+import structlog
 
 from homeport.errors import DatabaseUnavailable, TransactionConflict, ValueUnstorable
 from homeport.search_tokens import Token, Wanted
@@ -20,6 +21,8 @@ from homeport.settings import Settings
 from homeport.storage.db.database import ATTEMPT, PARAMETER, Cache, Listener, RowMaker, Usage, to_microseconds
 from homeport.storage.db.outages import CONFLICTS, OUTAGES
 from homeport.storage.db.replica import ListConnection, Replica
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -250,4 +253,14 @@ class PostgresDatabase:
                 attempt.is_taken_back = True
             raise TransactionConflict from error
         except OUTAGES as error:
-            raise DatabaseUnavailable(str(error) or type(error).__name__) from error
+            log.warning("postgresql", reason=str(error) or repr(error))
+            raise DatabaseUnavailable(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """What clients may know of an outage: nothing of addresses, and no details of the server's."""
+    if isinstance(error, TimeoutError):
+        return "it does not answer in time"
+    if isinstance(error, asyncpg.PostgresError) and not isinstance(error, asyncpg.PostgresConnectionError):
+        return str(error.args[0])
+    return "it cannot be reached"
