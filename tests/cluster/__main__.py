@@ -62,7 +62,7 @@ def main() -> int:
             outcome = asyncio.run(_run(cluster, book, scene, receiver, options))
         if processes := left_over(cluster.sessions):
             book.wrong.append(f"processes are left: {processes}")
-        if book.problems and options.keep:
+        if options.keep:
             _keep(Path(folder), options.keep)
     print("\n".join(book.problems[:50]))
     print(
@@ -75,9 +75,9 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.cluster")
     parser.add_argument("--short", action="store_true", help="one round, with one worker killed")
-    parser.add_argument("--rounds", type=int, default=2, help="how often each fault comes")
+    parser.add_argument("--rounds", type=int, default=1, help="how often each fault comes")
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--keep", type=Path, help="a folder for the logs, if there is a problem")
+    parser.add_argument("--keep", type=Path, help="a folder for the logs")
     return parser.parse_args()
 
 

@@ -73,8 +73,10 @@ class Door:
 
 
 def _is_clear(path: str, answer: httpx.Response, *, is_head: bool) -> bool:
-    """Whether clients are told when to come back, and why, in the words of the door that they came by."""
-    if not answer.headers.get("retry-after", "").isdigit():
+    """Whether clients are told when to come back, and why, in the words of the door that they came by; and nothing of
+    where parts are.
+    """
+    if not answer.headers.get("retry-after", "").isdigit() or "127.0.0.1" in answer.text:
         return False
     if is_head:
         return True

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from homeport.core.faults import POINTS, VARIABLE
 from tests.cluster.book import RECOVERS_WITHIN_S, Book
 from tests.cluster.clients import Client
-from tests.cluster.parts import WORKERS, Cluster, Worker
+from tests.cluster.parts import VALKEY_AWAY, WORKERS, Cluster, Worker
 
 Fault = tuple[str, Callable[[], Awaitable[None]]]
 
@@ -133,10 +133,15 @@ class Faults:
         await self._start(self._cluster.job_worker)
 
     async def _stop_valkey(self) -> None:
-        """Requests go on."""
+        """Requests go on, and each worker says once that limits are its own."""
+        workers = self._cluster.workers
+        before = [worker.count_logged(VALKEY_AWAY) for worker in workers]
         await asyncio.to_thread(self._cluster.stop_valkey)
         await asyncio.sleep(VALKEY_AWAY_S)
         await asyncio.to_thread(self._cluster.start_valkey)
+        warnings = [worker.count_logged(VALKEY_AWAY) - count for worker, count in zip(workers, before, strict=True)]
+        if warnings != [1] * len(workers):
+            self._book.wrong.append(f"workers warned {warnings} times that Valkey is away, and not once each")
 
     async def _restart_database(self) -> None:
         with self._book.weather.spell("database"):

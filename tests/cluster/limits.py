@@ -2,17 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 
 import httpx
 
 from tests.cluster.book import Book
 from tests.cluster.door import new_client
-from tests.cluster.parts import Cluster
+from tests.cluster.parts import VALKEY_AWAY, Cluster
 from tests.home import User
 
 LIMIT = 40
-WARNING = "valkey is away"
 VALKEY_BACK_WITHIN_S = 3.0
 
 
@@ -25,12 +23,14 @@ async def check_limits(cluster: Cluster, book: Book, users: Sequence[User]) -> N
         let_through = await _let_through(client, cluster, bearers[0])
         if sum(let_through) != LIMIT:
             book.wrong.append(f"of {together.name} {let_through} requests were let through, and {LIMIT} are allowed")
-        warned = [_warnings(worker.log) for worker in cluster.workers]
+        warned = [worker.count_logged(VALKEY_AWAY) for worker in cluster.workers]
         await asyncio.to_thread(cluster.stop_valkey)
         let_through = await _let_through(client, cluster, bearers[1])
         if let_through != [LIMIT] * len(cluster.workers):
             book.wrong.append(f"without Valkey {let_through} requests of {away.name} were let through")
-        warnings = [_warnings(worker.log) - before for worker, before in zip(cluster.workers, warned, strict=True)]
+        warnings = [
+            worker.count_logged(VALKEY_AWAY) - before for worker, before in zip(cluster.workers, warned, strict=True)
+        ]
         if warnings != [1] * len(cluster.workers):
             book.wrong.append(f"workers warned {warnings} times that Valkey is away, and not once each")
         await asyncio.to_thread(cluster.start_valkey)
@@ -66,7 +66,3 @@ def _restart(cluster: Cluster, **variables: str) -> None:
         worker.start(**variables)
     for worker in cluster.workers:
         worker.wait()
-
-
-def _warnings(log: Path) -> int:
-    return log.read_text().count(WARNING)

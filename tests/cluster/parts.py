@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,8 +20,27 @@ from tests.postgres import PostgresServer, free_port, make_database
 from tests.processes import ended, kill, serving, started
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
-TEMPLATE = Path(__file__).with_name("nginx.conf")
+SITE = Path(__file__).with_name("nginx.conf")
+OUTSIDE = """\
+daemon off;
+worker_processes 2;
+pid {folder}/pid;
+error_log {folder}/error.log warn;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/client_body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+{site}
+}}
+"""
 WORKERS = 3
+VALKEY_AWAY = "valkey is away"
+"""What a worker writes down once when it counts by itself."""
+
 DRAINED_WITHIN_S = 30
 
 
@@ -72,6 +92,10 @@ class Worker:
         status = self._process.wait(timeout=DRAINED_WITHIN_S)
         assert status == 0, f"{self.name} ended with {status}"
 
+    def count_logged(self, text: str) -> int:
+        """How many times it has written something down."""
+        return self.log.read_text().count(text)
+
     @property
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -93,7 +117,7 @@ class JobWorker(Worker):
 
     def wait(self) -> None:
         deadline = time.monotonic() + DRAINED_WITHIN_S
-        while self.log.read_text().count("Homeport works") < len(self.sessions):
+        while self.count_logged("Homeport works") < len(self.sessions):
             assert self.is_running, "the job worker ended"
             assert time.monotonic() < deadline, "the job worker did not begin"
             time.sleep(0.05)
@@ -152,17 +176,14 @@ class Nginx:
 
     def _write(self, down: Worker | None = None) -> None:
         servers = [
-            f"        server 127.0.0.1:{worker.port} max_fails=1 fail_timeout=2s{' down' if worker is down else ''};"
+            f"server 127.0.0.1:{worker.port} max_fails=1 fail_timeout=2s{' down' if worker is down else ''};"
             for worker in self._workers
         ]
-        text = TEMPLATE.read_text()
-        for name, value in {
-            "folder": str(self._folder),
-            "servers": "\n".join(servers),
-            "port": str(self.port),
-        }.items():
-            text = text.replace(f"{{{name}}}", value)
-        (self._folder / "nginx.conf").write_text(text)
+        site = SITE.read_text()
+        for place, text in {"servers": "\n".join(servers), "tls": f"listen 127.0.0.1:{self.port};"}.items():
+            site, count = re.subn(f"# <{place}>.*# </{place}>", text, site, flags=re.DOTALL)
+            assert count == 1, f"there is one place for {place}"
+        (self._folder / "nginx.conf").write_text(OUTSIDE.format(folder=self._folder, site=site))
 
 
 class Cluster:
@@ -237,17 +258,18 @@ class Cluster:
 def running_cluster(folder: Path) -> Iterator[Cluster]:
     (folder / "s3").mkdir()
     database = PostgresServer(folder / "postgres")
-    database.start()
-    try:
-        with running_s3(folder / "s3") as store, Meddler(store.endpoint).running() as meddler:
-            cluster = Cluster(folder, database=database, store=store, meddler=meddler)
-            try:
-                cluster.start()
-                yield cluster
-            finally:
-                cluster.stop()
-    finally:
-        database.stop()
+    database.create()
+    with (
+        database.running(),
+        running_s3(folder / "s3") as store,
+        Meddler(store.endpoint).running() as meddler,
+    ):
+        cluster = Cluster(folder, database=database, store=store, meddler=meddler)
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
 
 
 def left_over(sessions: set[int]) -> list[str]:
