@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help serve test lint format e2e browser conformance crash cluster bench seed pins clean
+.PHONY: help serve test lint format e2e browser conformance crash cluster deploy bench seed pins clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,9 @@ crash: $(VENV)/dev.stamp ## Kill the server at random moments and at every step 
 
 cluster: $(VENV)/dev.stamp ## Three workers behind nginx, whose parts fail one after the other (ARGS=--short)
 	@tests/cluster/run $(ARGS)
+
+deploy: $(VENV)/dev.stamp ## The image, the chart, the compose file and the units of deploy/ (installs what reads them where it may)
+	@tests/deploy/run $(ARGS)
 
 bench: $(VENV)/dev.stamp ## Measure beside docker-registry and nginx (ARGS=--quick)
 	@$(BIN)/python -m bench $(ARGS)
