@@ -1,5 +1,6 @@
 """What the files of deploy/ say of the program, compared with the program. `make deploy` runs them."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
+from homeport import __version__
 from homeport.addresses import Networks
-from homeport.settings import PREFIX, load
+from homeport.settings import _WITH_PASSWORD, PREFIX, Settings, load
 from tests.deploy import nginx
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
+CHART = DEPLOY / "helm/homeport"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 CONTAINERFILE = (DEPLOY / "Containerfile").read_text()
@@ -94,6 +97,20 @@ def test_nginx_reaches_every_server_and_finds_what_it_reads() -> None:
     assert read == set(SERVICES["nginx"]["secrets"])
     listened = set(re.findall(r"^    listen (\d+)", nginx.CONFIGURATION.read_text(), re.MULTILINE))
     assert listened == {port.partition(":")[2] for port in SERVICES["nginx"]["ports"]}
+
+
+def test_the_chart_is_of_this_version() -> None:
+    assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == __version__
+
+
+def test_the_chart_takes_every_setting_where_it_belongs() -> None:
+    properties = json.loads((CHART / "values.schema.json").read_text())["properties"]
+    secret = {"admin_password", "blob_secret_access_key", "database_url", "smtp_url", "valkey_url"}
+    assert set(properties["secretSettings"]["propertyNames"]["enum"]) == secret
+    # The chart itself says where to listen, where data lies and who does jobs.
+    others = [name for name in Settings.__struct_fields__ if name not in secret | {"host", "port", "data", "jobs"}]
+    assert properties["settings"]["propertyNames"]["enum"] == others
+    assert secret == {"admin_password", *_WITH_PASSWORD}
 
 
 def variables_in(text: str) -> dict[str, str]:
