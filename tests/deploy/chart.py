@@ -19,6 +19,8 @@ HELM = ROOT / ".cache/deploy/helm"
 KUBERNETES = ("1.27", "1.34", "1.37")
 
 SECRETS = {"database_url": "postgresql://hub:a<b>&c@db/hub", "admin_password": 'a "quoted\\ password'}
+PAGE = (ROOT / "docs/operations/install.md").read_text()
+[VALUES_OF_THE_PAGE] = re.findall(r"^```yaml\n# values.yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 CLUSTER = {
     "cluster": {"enabled": True},
     "settings": {"blob_url": "s3://blobs/hub", "trusted_proxies": ["10.0.0.0/8", "192.0.2.1"], "drain_timeout": 60},
@@ -47,6 +49,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "image": {"repository": "example.com/homeport", "tag": "2", "pullSecrets": ["pulls"]},
         "extraEnv": [{"name": "AWS_REGION", "value": "eu-central-1"}],
     },
+    "as the page has it": yaml.safe_load(VALUES_OF_THE_PAGE),
     "cluster with what is there already": {
         "cluster": {"enabled": True, "servers": 1, "workers": 3},
         "existingSecret": "hub-secret",
@@ -110,6 +113,7 @@ class Release:
     def _secret(self, pod: dict[str, Any]) -> str:
         [name] = [volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume]
         found = [each["stringData"]["homeport.toml"] for each in self.of("Secret") if each["metadata"]["name"] == name]
+        # One that is there already says at least this.
         return str(found[0]) if found else 'database_url = "postgresql://db/hub"\nblob_url = "s3://blobs"\n'
 
 
@@ -269,7 +273,8 @@ def test_a_hub_of_one_pod_never_has_two_of_them() -> None:
 
 
 def test_a_cluster_may_lose_a_pod_and_not_all_of_them() -> None:
-    for name, servers in (("cluster", 2), ("cluster that grows", 3), ("cluster with what is there already", 1)):
+    sizes = {"cluster": 2, "cluster that grows": 3, "as the page has it": 3, "cluster with what is there already": 1}
+    for name, servers in sizes.items():
         release = Release(VALUES[name])
         server = next(found for found in release.of("Deployment") if not found["metadata"]["name"].endswith("-worker"))
         scalers = release.of("HorizontalPodAutoscaler")

@@ -113,5 +113,28 @@ def test_the_chart_takes_every_setting_where_it_belongs() -> None:
     assert secret == {"admin_password", *_WITH_PASSWORD}
 
 
+def test_settings_of_the_page_on_installing_can_be_set(tmp_path: Path) -> None:
+    page = (ROOT / "docs/operations/install.md").read_text()
+    [example] = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "homeport.toml"
+    file.write_text(example)
+    found = load({"HOMEPORT_CONFIG": str(file)})
+    unit = (DEPLOY / "systemd/homeport.service").read_text()
+    [state] = re.findall(r"^StateDirectory=(.*)$", unit, re.MULTILINE)
+    assert found.data == Path("/var/lib") / state
+    assert "Environment=HOMEPORT_CONFIG=/etc/homeport/homeport.toml " in unit
+
+
+def test_what_the_pages_name_is_there() -> None:
+    pages = "".join((ROOT / f"docs/operations/{name}.md").read_text() for name in ("install", "tls"))
+    named = set(re.findall(r"(?:deploy|requirements)/[\w./-]*\w", pages)) - {"deploy/acme"}
+    made = {name for name in named if name.startswith("deploy/secrets")}
+    assert len(named - made) > 6
+    for name in named - made:
+        assert (ROOT / name).exists()
+    places = re.findall(r"# <(\w+)>", (ROOT / "docs/operations/tls.md").read_text())
+    assert set(places) <= set(re.findall(r"# <(\w+)>", nginx.CONFIGURATION.read_text()))
+
+
 def variables_in(text: str) -> dict[str, str]:
     return dict(re.findall(rf"\b({PREFIX}\w+)=(\S+)", text))
