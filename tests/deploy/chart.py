@@ -11,6 +11,8 @@ import msgspec
 import pytest
 import yaml
 
+from homeport.api.health import LIVENESS_PATH, READINESS_PATH
+from homeport.app import METRICS_PATH
 from homeport.settings import PREFIX, Settings, load
 
 ROOT = Path(__file__).parents[2]
@@ -21,9 +23,10 @@ KUBERNETES = ("1.27", "1.34", "1.37")
 SECRETS = {"database_url": "postgresql://hub:a<b>&c@db/hub", "admin_password": 'a "quoted\\ password'}
 PAGE = (ROOT / "docs/operations/install.md").read_text()
 [VALUES_OF_THE_PAGE] = re.findall(r"^```yaml\n# values.yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+SETTINGS = {"blob_url": "s3://blobs/hub", "trusted_proxies": ["10.0.0.0/8", "192.0.2.1"], "drain_timeout": 60}
 CLUSTER = {
     "cluster": {"enabled": True},
-    "settings": {"blob_url": "s3://blobs/hub", "trusted_proxies": ["10.0.0.0/8", "192.0.2.1"], "drain_timeout": 60},
+    "settings": SETTINGS,
     "secretSettings": SECRETS,
 }
 VALUES: dict[str, dict[str, Any]] = {
@@ -41,6 +44,8 @@ VALUES: dict[str, dict[str, Any]] = {
         "autoscaling": {"enabled": True, "minReplicas": 3},
         "ingress": {"enabled": True, "hosts": ["hub.example.com", "www.example.com"]},
         "networkPolicy": {"enabled": True, "from": [{"podSelector": {}}], "egress": [{"to": [{"podSelector": {}}]}]},
+        "settings": {**SETTINGS, "metrics_networks": ["10.42.0.0/16"], "drain_delay": 7},
+        "monitors": {"enabled": True, "labels": {"release": "prometheus"}},
         "podLabels": {"team": "platform"},
         "podAnnotations": {"example.com/a": "b"},
         "tolerations": [{"key": "dedicated", "operator": "Exists"}],
@@ -61,6 +66,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no bucket": ({"cluster": {"enabled": True}, "secretSettings": SECRETS}, "blob_url"),
     "two secrets": ({"existingSecret": "one", "secretSettings": SECRETS}, "exclude each other"),
     "pods that share SQLite": ({"autoscaling": {"enabled": True}}, "cluster.enabled"),
+    "monitors that may not read": ({"monitors": {"enabled": True}}, "metrics_networks"),
     "no host": ({"ingress": {"enabled": True}}, "ingress.hosts"),
     "an unknown setting": ({"settings": {"prot": 1}}, "prot"),
     "a secret among the settings": ({"settings": {"database_url": "x"}}, "database_url"),
@@ -144,6 +150,8 @@ def test_kubernetes_knows_every_field(release: Release, monkeypatch: pytest.Monk
     monkeypatch.syspath_prepend(str(ROOT / ".cache/deploy/python"))
     schemas = importlib.import_module("kubernetes_validate")
     for found in release.objects:
+        if found["apiVersion"] == "monitoring.coreos.com/v1":
+            continue  # of the Prometheus operator
         for version in KUBERNETES:
             schemas.validate(found, version, strict=True)
 
@@ -200,10 +208,10 @@ def test_settings_reach_the_program(release: Release, tmp_path: Path) -> None:
 def test_values_arrive_as_they_are(tmp_path: Path) -> None:
     one = Release(VALUES["one pod with an address"]).settings("server", tmp_path)
     assert (one.blob_size_limit, one.sign_up, one.plans.team.members) == (68719476736, True, 25)
-    assert (one.public_url, one.jobs, one.port) == ("https://hub.example.com", True, 8000)
+    assert (one.public_url, one.jobs, one.migrate, one.port) == ("https://hub.example.com", True, True, 8000)
     server = Release(VALUES["cluster that grows"]).settings("server", tmp_path)
     assert (server.database_url, server.admin_password) == (SECRETS["database_url"], SECRETS["admin_password"])
-    assert (str(server.trusted_proxies), server.jobs) == ("10.0.0.0/8,192.0.2.1/32", False)
+    assert (str(server.trusted_proxies), server.jobs, server.migrate) == ("10.0.0.0/8,192.0.2.1/32", False, False)
     assert server.public_url == "http://hub.example.com"
 
 
@@ -238,24 +246,42 @@ def test_traffic_finds_its_way_to_a_server(release: Release) -> None:
             [path] = rule["http"]["paths"]
             assert path["backend"]["service"] == {"name": service["metadata"]["name"], "port": {"name": "http"}}
     for policy in release.of("NetworkPolicy"):
-        is_server = policy["metadata"]["labels"][COMPONENT] == "server"
-        assert [each["ports"][0]["port"] for each in policy["spec"]["ingress"]] == (["http"] if is_server else [])
+        [pod] = [release.pods()[policy["metadata"]["labels"][COMPONENT]]["spec"]["containers"][0]]
+        open_ports = [each["ports"][0]["port"] for each in policy["spec"]["ingress"]]
+        assert open_ports == [port["name"] for port in pod.get("ports", ())]
         assert policy["spec"]["egress"]
 
 
 def test_a_server_is_probed_and_ends_in_time(release: Release, tmp_path: Path) -> None:
-    from homeport.app import OWN_PATHS  # noqa: PLC0415
-
     [container] = release.pods()["server"]["spec"]["containers"]
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert container[probe]["httpGet"]["port"] == "http"
-        assert container[probe]["httpGet"]["path"] in OWN_PATHS
+        assert container[probe]["httpGet"]["path"] in (LIVENESS_PATH, READINESS_PATH)
     # A dependency that is away is no reason to kill what depends on it.
     assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
     sleep, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
     assert sleep == "sleep"
     grace = release.pods()["server"]["spec"]["terminationGracePeriodSeconds"]
-    assert grace > int(seconds) + release.settings("server", tmp_path).drain_timeout
+    found = release.settings("server", tmp_path)
+    assert grace > int(seconds) + found.drain_delay + found.drain_timeout
+
+
+def test_prometheus_is_told_of_every_pod_that_measures(tmp_path: Path) -> None:
+    release = Release(VALUES["cluster that grows"])
+    monitored = {}
+    for monitor in release.of("PodMonitor"):
+        component = monitor["spec"]["selector"]["matchLabels"][COMPONENT]
+        [endpoint] = monitor["spec"]["podMetricsEndpoints"]
+        [container] = release.pods()[component]["spec"]["containers"]
+        [monitored[component]] = [p["containerPort"] for p in container["ports"] if p["name"] == endpoint["port"]]
+        assert endpoint["path"] == METRICS_PATH
+        assert monitor["metadata"]["labels"]["release"] == "prometheus"
+        assert release.settings(component, tmp_path).metrics_networks
+    worker = release.settings("worker", tmp_path)
+    assert monitored == {"server": 8000, "worker": worker.metrics_port}
+    [container] = release.pods()["worker"]["spec"]["containers"]
+    assert container["livenessProbe"]["httpGet"] == {"path": LIVENESS_PATH, "port": "metrics"}
+    assert not Release(VALUES["cluster"]).of("PodMonitor")
 
 
 def test_a_hub_of_one_pod_never_has_two_of_them() -> None:

@@ -199,7 +199,10 @@ def test_it_has_no_rights_and_nothing_to_write_to_and_tells_of_its_health(podman
             "print([str(p) for p in folder.rglob('*.py') if not list(p.parent.glob(f'__pycache__/{p.stem}.*.pyc'))])",
         )
         assert missing.strip() == "[]"
-        assert podman.in_container(name, "import asyncpg, obstore, valkey; print('all there')").strip() == "all there"
+        assert (
+            podman.in_container(name, "import asyncpg, obstore, prometheus_client, valkey; print('all there')").strip()
+            == "all there"
+        )
         tools = "import importlib.util as u; print([n for n in ('pip', 'hatchling') if u.find_spec(n)])"
         assert podman.run("exec", name, "/opt/homeport/bin/python", "-c", tools).strip() == "[]"
 

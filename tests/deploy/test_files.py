@@ -75,6 +75,8 @@ def test_settings_of_a_service_can_be_set_and_hold_no_secret(name: str, tmp_path
     assert found.valkey_url
     assert variables["HOMEPORT_CONFIG"].removeprefix("/run/secrets/") in SERVICES[name]["secrets"]
     assert not [key for key in variables if key.removeprefix(PREFIX).lower() in template]
+    # Servers wait for `migrate`, which does it.
+    assert found.migrate is ("server" not in name and name != "worker")
     address = SERVICES["nginx"]["networks"]["outside"]["ipv4_address"]
     assert found.trusted_proxies == Networks([address])
 
@@ -107,8 +109,9 @@ def test_the_chart_takes_every_setting_where_it_belongs() -> None:
     properties = json.loads((CHART / "values.schema.json").read_text())["properties"]
     secret = {"admin_password", "blob_secret_access_key", "database_url", "smtp_url", "valkey_url"}
     assert set(properties["secretSettings"]["propertyNames"]["enum"]) == secret
-    # The chart itself says where to listen, where data lies and who does jobs.
-    others = [name for name in Settings.__struct_fields__ if name not in secret | {"host", "port", "data", "jobs"}]
+    # The chart itself says where to listen, where data lies, and who migrates and does jobs.
+    own = {"host", "port", "data", "jobs", "migrate", "metrics_port"}
+    others = [name for name in Settings.__struct_fields__ if name not in secret | own]
     assert properties["settings"]["propertyNames"]["enum"] == others
     assert secret == {"admin_password", *_WITH_PASSWORD}
 

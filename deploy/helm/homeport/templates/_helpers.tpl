@@ -79,7 +79,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 
 {{- /* Seconds from SIGTERM to SIGKILL: the way out of the service, running transfers, and some to spare. */ -}}
 {{- define "homeport.grace" -}}
-{{- add .Values.preStopSeconds (default 30 .Values.settings.drain_timeout) 15 -}}
+{{- add .Values.preStopSeconds (default 0 .Values.settings.drain_delay) (default 30 .Values.settings.drain_timeout) 15 -}}
 {{- end -}}
 
 {{- /* What every pod has. Of (dict "root" $ "component" "server" "account" "name"). */ -}}
@@ -192,6 +192,9 @@ volumeMounts:
 {{- end -}}
 {{- if and .Values.autoscaling.enabled (not .Values.cluster.enabled) -}}
 {{- fail "autoscaling.enabled needs cluster.enabled: SQLite and a folder are one pod's" -}}
+{{- end -}}
+{{- if and .Values.monitors.enabled (not .Values.settings.metrics_networks) -}}
+{{- fail "monitors.enabled needs settings.metrics_networks: nobody else may read metrics" -}}
 {{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}{{- fail "ingress.enabled needs ingress.hosts" -}}{{- end -}}
 {{- end -}}
