@@ -3,7 +3,7 @@
 HomeportError
 ├── Invalid       AccountNameInvalid · RepositoryNameInvalid · TagNameInvalid · DigestInvalid · DigestMismatch
 │                 SizeMismatch · RangeInvalid · ManifestInvalid · ManifestUnsupported · BodyInvalid · ValueUnstorable
-│                 FieldInvalid · PageInvalid · GrantUnsupported
+│                 FieldInvalid · PageInvalid · GrantUnsupported · BackupInvalid · ContentsUnfit
 ├── Unknown       AccountUnknown · OrganizationUnknown · NamespaceUnknown · RepositoryUnknown · ManifestUnknown
 │                 TagUnknown · BlobUnknown · ManifestBlobUnknown · UploadUnknown · AccessTokenUnknown · TeamUnknown
 │                 PageUnknown · DomainUnknown · InviteUnknown · MailUnknown · MemberUnknown · ScimTokenUnknown
@@ -12,14 +12,14 @@ HomeportError
 ├── Conflict      AccountExists · TeamExists · UploadBusy · LastOwner · DomainVerifiedElsewhere · SecondFactorOn
 │                 SecondFactorOff · InviteClosed · TooManyInvites · TeamProtected · ScimTokenExists
 │                 ScimUserExists · ScimGroupExists · InvitedInstead · UserNameImmutable · RepositoryExists
-│                 TeamHasPermission · ConfirmationClosed · TooManyWebhooks · WebhookOff
+│                 TeamHasPermission · ConfirmationClosed · TooManyWebhooks · WebhookOff · PlaceTaken · NotMoved
 ├── Denied        NotAuthenticated · CredentialsInvalid · OrganizationLogin · ActionDenied · ActionBeyondToken
 │                 TokenNotAllowed · TokenTooWide · ImageRestricted · PlanLacksFeature · PlanLimitReached
 │                 SecondFactorRequired · PasswordRefused · InviteOfAnother · AccountShut · AccountChangeRefused
 │                 SignUpClosed · TagImmutable · ContentImmutable · DeviceLoginRefused
 ├── TooLarge      ManifestTooLarge · BlobTooLarge · BodyTooLarge
 ├── TooMany       TooManyAttempts · TooManyPulls · InviteJustSent · TooManyMailRequests · TooManyDeviceCodes
-└── Unavailable   DatabaseUnavailable · TransactionConflict · StoreUnavailable · StoreFull
+└── Unavailable   DatabaseUnavailable · TransactionConflict · StoreUnavailable · StoreFull · HubMoved · HubUnfinished
 """
 
 from collections.abc import Mapping, Sequence
@@ -620,3 +620,54 @@ class StoreFull(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("no space left in the blob store")
+
+
+# Backups and moves, which operators alone bring about
+
+
+class BackupInvalid(Invalid):
+    """A folder that is no backup, or not a whole one, or one that cannot be read."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the backup cannot be used: {why}")
+
+
+class ContentsUnfit(Invalid):
+    """Rows that do not fit the schema that they are brought to, or each other."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"what is to be brought here does not fit: {why}")
+
+
+class PlaceTaken(Conflict):
+    """A hub is brought to an empty place only."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the place is not empty: {why}")
+
+
+class NotMoved(Conflict):
+    """There is nothing to undo."""
+
+    def __init__(self) -> None:
+        super().__init__("this hub has not moved")
+
+
+class HubMoved(Unavailable):
+    """A hub that has gone elsewhere; whatever were written to it would be lost."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(
+            f"this hub has moved to {target}. Run servers with the settings of that place; `homeport move --undo` "
+            "opens this one again, without what has been written there"
+        )
+
+
+class HubUnfinished(Unavailable):
+    """A place that a hub is on its way to."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a hub is on its way to this place: run `homeport import` or `homeport move` again, which goes on where "
+            "it stopped"
+        )

@@ -6,7 +6,7 @@ import structlog
 from cyclopts import App
 
 from homeport import __version__
-from homeport.cli import accounts, audit, mails, maintenance, orgs, scim, teams, users
+from homeport.cli import accounts, audit, backups, mails, maintenance, moving, orgs, scim, teams, users
 from homeport.cli.output import guarded
 from homeport.cli.serve import serve
 from homeport.cli.worker import work
@@ -29,6 +29,9 @@ app.command(maintenance.migrate)
 app.command(maintenance.seed)
 app.command(maintenance.fsck)
 app.command(maintenance.collect)
+app.command(backups.export)
+app.command(backups.import_, name="import")
+app.command(moving.move)
 
 
 def main() -> None:

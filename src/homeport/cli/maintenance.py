@@ -54,14 +54,7 @@ def fsck(
 ) -> None:
     """Check that everything recorded is there and right. Exit status 1 if not, with a list."""
 
-    async def verb(services: Services) -> list[Finding]:
-        findings = []
-        async for finding in integrity.check(services, is_fast=fast):
-            findings.append(finding)
-            note(f"{finding.severity}: {finding.kind}: {finding.what}: {finding.detail}")
-        return findings
-
-    findings = run(data, verb)
+    findings = run(data, lambda services: find(services, is_fast=fast))
     errors = [finding for finding in findings if finding.severity == "error"]
     show(
         {"errors": len(errors), "findings": findings},
@@ -70,6 +63,15 @@ def fsck(
     )
     if errors:
         sys.exit(1)
+
+
+async def find(services: Services, *, is_fast: bool) -> list[Finding]:
+    """What is not as it should be, told of when it is found."""
+    findings = []
+    async for finding in integrity.check(services, is_fast=is_fast):
+        findings.append(finding)
+        note(f"{finding.severity}: {finding.kind}: {finding.what}: {finding.detail}")
+    return findings
 
 
 def collect(*, data: Data = None, json: Json = False) -> None:

@@ -13,6 +13,7 @@ from homeport.app import open_services
 from homeport.cli.output import CommandError
 from homeport.core.services import Services
 from homeport.settings import Settings, load
+from homeport.storage.db.marks import check_place
 from homeport.storage.db.migrate import is_usable
 
 T = TypeVar("T")
@@ -31,12 +32,17 @@ def run(data: Path | None, command: Callable[[Services], Awaitable[T]]) -> T:
         CommandError: there is none yet, or it is still to be migrated.
         SchemaTooNewError, SettingsError, HomeportError
     """
-    return asyncio.run(_run(load(data=data), command))
+    return asyncio.run(run_with(load(data=data), command))
 
 
-async def _run(settings: Settings, command: Callable[[Services], Awaitable[T]]) -> T:
+async def run_with(
+    settings: Settings, command: Callable[[Services], Awaitable[T]], *, also_if_moved: bool = False
+) -> T:
+    """As `run`."""
     if settings.is_sqlite and not settings.sqlite_path.exists():
         raise CommandError(f"there is no Homeport in {settings.data}: `homeport migrate` or `homeport serve` makes one")
+    if not also_if_moved:
+        await check_place(settings)
     if not await is_usable(settings):
         raise CommandError("the database is not migrated to this version: run `homeport migrate`")
     # Commands look at the bucket itself: `fsck` would check copies, and drive out what others read.

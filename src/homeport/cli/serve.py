@@ -24,6 +24,7 @@ from homeport.settings import PREFIX, Settings, SettingsError, load
 from homeport.storage.blobs.opening import prepare_store
 from homeport.storage.db.database import Database, utcnow
 from homeport.storage.db.engine import open_database
+from homeport.storage.db.marks import check_place
 from homeport.storage.db.migrate import is_usable, migrate
 
 _HTTP1_BUFFER_BYTES = 1024 * 1024
@@ -77,12 +78,14 @@ async def set_up(settings: Settings, *, migrates: bool = True) -> SetUp:
 
     Raises:
         CommandError: there can be no such folder.
+        HubMoved, HubUnfinished: no hub may run here.
         DatabaseUnavailable, StoreUnavailable, SettingsError, SchemaTooNewError
     """
     try:
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise CommandError(f"cannot make the data folder {settings.data}: {error.strerror}") from None
+    await check_place(settings)
     _require_extras(settings)
     await prepare_store(settings)
     if settings.valkey_url:

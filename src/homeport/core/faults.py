@@ -1,4 +1,4 @@
-"""Named points of a push at which a test may stop the process dead (`make crash`).
+"""Named points of a push, and of a copy of a hub, at which a test may stop the process dead (`make crash`).
 
 `HOMEPORT_FAULT_POINT=blob-committed:3` kills the process with SIGKILL at the third passage of that point. Where it is
 not set a point costs one comparison.
@@ -18,6 +18,7 @@ POINTS = (
     "tag-delete-uncommitted",
     "tag-delete-committed",
 )
+COPY_POINTS = ("rows-written", "copied-blob", "rows-loaded", "hub-left")
 VARIABLE = "HOMEPORT_FAULT_POINT"
 
 _name, _, _count = os.environ.get(VARIABLE, "").partition(":")

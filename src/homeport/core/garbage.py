@@ -12,6 +12,7 @@ So who was told that a blob is there has an hour at least to push the manifest t
 lock of the repository that pushes of manifests take; an error ends the run, and leaves what has not been judged.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -23,14 +24,19 @@ from homeport.core.services import Services
 from homeport.metrics import GARBAGE, GARBAGE_BYTES
 from homeport.storage.db import blobs as blob_rows
 from homeport.storage.db import garbage as rows
+from homeport.storage.db import job_turns
 from homeport.storage.db import repositories as repository_rows
-from homeport.storage.db.database import Transaction
+from homeport.storage.db.database import Transaction, utcnow
 from homeport.storage.db.garbage import PagedManifest
 
 PAGE = 500
 CONDEMNED_FOR = timedelta(hours=1)
 DISCARDED_FOR = timedelta(minutes=15)
 """How long bytes outlive their blob at least: for pulls that had begun, and links to the store that were given out."""
+
+HELD_FOR = timedelta(minutes=10)
+HELD_AGAIN_EVERY = timedelta(minutes=1)
+_HOLD = "bytes are kept"
 
 LEVELS_LIMIT = 64
 """Indexes above indexes, subjects above referrers: what stands below more of them is kept."""
@@ -73,6 +79,31 @@ async def _collect(services: Services, done: Collected, *, now: datetime) -> Non
     done.deleted = await _delete_blobs(services, before=before, now=now)
     outlived = max(DISCARDED_FOR, timedelta(seconds=settings.blob_redirect_lifetime))
     done.discarded = await _discard_bytes(services, before=now - outlived)
+
+
+@asynccontextmanager
+async def bytes_kept(services: Services) -> AsyncIterator[None]:
+    """Keep the bytes of all blobs that are there now, in whichever process garbage is collected: an export reads them
+    for hours. Their rows may go meanwhile. If this process dies, the hold ends by itself.
+    """
+    await _hold(services)
+    holding = asyncio.create_task(_hold_again(services))
+    try:
+        yield
+    finally:
+        holding.cancel()
+        await asyncio.gather(holding, return_exceptions=True)
+
+
+async def _hold_again(services: Services) -> None:
+    while True:
+        await asyncio.sleep(HELD_AGAIN_EVERY.total_seconds())
+        await _hold(services)
+
+
+async def _hold(services: Services) -> None:
+    async with services.db.write() as tx:
+        await job_turns.hold(tx, _HOLD, until=utcnow() + HELD_FOR)
 
 
 async def _condemn(services: Services, *, before: datetime, now: datetime) -> int:
@@ -131,6 +162,9 @@ async def _discard_bytes(services: Services, *, before: datetime) -> int:
     discarded = 0
     while True:
         async with services.db.read() as tx:
+            # What is deleted from here on was discarded before any hold that comes meanwhile.
+            if await job_turns.is_held(tx, _HOLD, now=utcnow()):
+                return discarded
             keys = await rows.list_discarded(tx, before=before, limit=PAGE)
         for key in keys:
             await _discard(services, key)

@@ -66,16 +66,21 @@ def fit(version: str | None, oldest: str | None) -> Fit:
     return Fit.NEWER if oldest is not None and oldest <= HEAD else Fit.TOO_NEW
 
 
-async def migrate(settings: Settings) -> bool:
-    """Bring the schema to `HEAD`, unless a newer program has widened it already; whether there was anything to do.
+async def migrate(settings: Settings, *, to: str = HEAD) -> bool:
+    """Bring the schema to a revision, unless it is beyond it already; whether there was anything to do.
 
     Raises:
         DatabaseUnavailable
         SchemaTooNewError
     """
     if settings.is_sqlite:
-        return await asyncio.to_thread(_migrate_sqlite, settings.sqlite_path)
-    return await _migrate_postgres(settings.database_url)
+        return await asyncio.to_thread(_migrate_sqlite, settings.sqlite_path, to)
+    return await _migrate_postgres(settings.database_url, to)
+
+
+def is_known(revision: str) -> bool:
+    """Whether this version of the program can bring a database to a revision."""
+    return any(path.name.partition("_")[0] == revision for path in (_FOLDER / "versions").glob("*.py"))
 
 
 async def is_current(settings: Settings) -> bool:
@@ -111,7 +116,7 @@ async def find_fit(settings: Settings) -> Fit:
                 return _sqlite_fit(connection)
         except sqlite3.Error as error:
             raise DatabaseUnavailable(str(error)) from error
-    _asyncpg()
+    postgres_driver()
     from homeport.storage.db.postgres import PostgresDatabase  # noqa: PLC0415
 
     database = await PostgresDatabase.open(settings)
@@ -134,7 +139,7 @@ async def read_fit(tx: Transaction, *, is_sqlite: bool) -> Fit:
     return fit(version, await tx.value(str, _SUPPORT) if has_support else None)
 
 
-def _migrate_sqlite(path: Path) -> bool:
+def _migrate_sqlite(path: Path, to: str) -> bool:
     try:
         if not path.exists():
             # The database holds secrets: never readable by others, not even for the moment after its creation.
@@ -153,7 +158,7 @@ def _migrate_sqlite(path: Path) -> bool:
         with engine.connect() as migrating:
             migrating.exec_driver_sql("pragma journal_mode = wal")
             migrating.exec_driver_sql("begin immediate")  # two processes may start at once
-            _upgrade(migrating)
+            _upgrade(migrating, to)
             migrating.commit()
     finally:
         engine.dispose()
@@ -176,8 +181,8 @@ def _is_behind(found: Fit) -> bool:
     return found is Fit.BEHIND
 
 
-async def _migrate_postgres(url: str) -> bool:
-    asyncpg = _asyncpg()
+async def _migrate_postgres(url: str, to: str) -> bool:
+    asyncpg = postgres_driver()
     try:
         connection = await asyncpg.connect(url)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -193,7 +198,7 @@ async def _migrate_postgres(url: str) -> bool:
         engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url))
         try:
             for attempts_left in reversed(range(_ATTEMPTS)):
-                if await _upgrade_postgres(engine, is_last=attempts_left == 0):
+                if await _upgrade_postgres(engine, to, is_last=attempts_left == 0):
                     break
         finally:
             await engine.dispose()
@@ -202,7 +207,7 @@ async def _migrate_postgres(url: str) -> bool:
         await connection.close()
 
 
-async def _upgrade_postgres(engine: Any, *, is_last: bool) -> bool:
+async def _upgrade_postgres(engine: Any, to: str, *, is_last: bool) -> bool:
     """Whether all went well.
 
     If not, it waited crosswise with a request of a running server, and had to give way: what it had done stays done.
@@ -213,7 +218,7 @@ async def _upgrade_postgres(engine: Any, *, is_last: bool) -> bool:
         async with engine.connect() as migrating:
             # Each migration is a transaction of its own, so that locks of tables are held for a moment each, and one
             # that cannot run in a transaction (`create index concurrently`) need not.
-            await migrating.run_sync(_upgrade)
+            await migrating.run_sync(_upgrade, to)
             await migrating.commit()
     except DBAPIError as error:
         if is_last or getattr(error.orig, "sqlstate", None) != _DEADLOCK:
@@ -231,7 +236,7 @@ async def _postgres_fit(connection: Any) -> Fit:
     return fit(version, await first(_SUPPORT) if await first("select to_regclass('schema_support')") else None)
 
 
-def _asyncpg() -> Any:
+def postgres_driver() -> Any:
     """The driver of PostgreSQL: an extra, not needed for SQLite.
 
     Raises:
@@ -244,7 +249,7 @@ def _asyncpg() -> Any:
     return asyncpg
 
 
-def _upgrade(connection: Any) -> None:
+def _upgrade(connection: Any, to: str) -> None:
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
@@ -252,7 +257,7 @@ def _upgrade(connection: Any) -> None:
     config.set_main_option("script_location", str(_FOLDER))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
     _write_support(connection, config)
 
 

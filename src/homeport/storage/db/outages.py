@@ -13,6 +13,7 @@ OUTAGES = (
     asyncpg.exceptions.LockNotAvailableError,  # waited as long as `lock_timeout` allows
     asyncpg.exceptions.IdleInTransactionSessionTimeoutError,
     asyncpg.exceptions.TransactionRollbackError,
+    asyncpg.exceptions.ReadOnlySQLTransactionError,  # a replica, or a hub that has moved
 )
 
 # The transaction crossed another one. Nothing of it was kept.

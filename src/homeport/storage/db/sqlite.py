@@ -42,7 +42,7 @@ _LISTED = {
 }
 
 
-def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     mode = "ro" if read_only else "rwc"
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
@@ -99,7 +99,7 @@ class SqliteTransaction:
         self._owner.count_statement(sql)
         try:
             self._connection.executemany(self._owner.statement(sql), rows)
-        except sqlite3.OperationalError as error:
+        except (sqlite3.OperationalError, sqlite3.IntegrityError) as error:
             raise _explained(error) from error
 
     async def lock(self, kind: str, id_: int, /) -> None:
@@ -147,7 +147,7 @@ def _execute(
                 row = cursor.fetchone()
             return cursor, rows
         return cursor, []
-    except sqlite3.OperationalError as error:
+    except (sqlite3.OperationalError, sqlite3.IntegrityError) as error:
         raise _explained(error) from error
     except (UnicodeEncodeError, OverflowError):
         raise ValueUnstorable from None
@@ -173,10 +173,12 @@ def _begin_late(writer: sqlite3.Connection) -> None:
         writer.execute("pragma busy_timeout = 0")
 
 
-def _explained(error: sqlite3.OperationalError) -> Exception:
-    """What an operator can act on (disk full, locked, I/O) is not a mistake in a statement."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISUSE):
+def _explained(error: sqlite3.OperationalError | sqlite3.IntegrityError) -> Exception:
+    """What an operator can act on (disk full, locked, I/O, a hub that has moved) is not a mistake in a statement."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    if isinstance(error, sqlite3.IntegrityError) and code != sqlite3.SQLITE_CONSTRAINT_TRIGGER:
+        return error
+    if code & 0xFF in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISUSE):
         return error
     return DatabaseUnavailable(str(error))
 
@@ -241,7 +243,7 @@ class SqliteDatabase:
     @classmethod
     async def open(cls, path: Path) -> "SqliteDatabase":
         database = cls(path)
-        database._writer = await asyncio.to_thread(_connect, path, read_only=False)
+        database._writer = await asyncio.to_thread(connect, path, read_only=False)
         # It runs on the event loop, which must not wait for a lock.
         database._writer.execute("pragma busy_timeout = 0")
         database._writing = asyncio.create_task(database._write_groups(), name="sqlite writer")
@@ -281,7 +283,7 @@ class SqliteDatabase:
 
     def new_reader(self) -> sqlite3.Connection:
         """A connection that reads, for the pool."""
-        connection = _connect(self._path, read_only=True)
+        connection = connect(self._path, read_only=True)
         self._open_readers += 1
         return connection
 
@@ -298,7 +300,7 @@ class SqliteDatabase:
 
     def version(self) -> int | None:
         if self._watcher is None:
-            self._watcher = _connect(self._path, read_only=True)
+            self._watcher = connect(self._path, read_only=True)
         number: int = self._watcher.execute("pragma data_version").fetchone()[0]
         return number
 
