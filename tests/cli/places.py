@@ -27,9 +27,10 @@ class Place:
         url = home.settings.database_url
         return cls(home.settings.data, **({"HOMEPORT_DATABASE_URL": url} if url else {}))
 
-    def run(self, *arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: object, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "homeport", *map(str, arguments), "--data", str(self.data)],
+            input=stdin,
             capture_output=True,
             text=True,
             env=clean_environment(**self.variables, **more),

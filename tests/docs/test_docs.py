@@ -1,6 +1,9 @@
 """Pages that are compared with the code."""
 
 import re
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import msgspec
@@ -8,6 +11,7 @@ import msgspec
 from homeport import __version__
 from homeport.cli.main import app
 from homeport.settings import EVERYTHING, Feature, Plan, Plans, Settings, descriptions, load
+from tests.home import clean_environment
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,6 +86,29 @@ def test_the_commands_of_the_operators_page_exist() -> None:
         for word in path:
             found = found[word]
     assert "homeport fsck" in page
+
+
+def test_the_drill_of_the_page_on_backups_works(tmp_path: Path) -> None:
+    page = (ROOT / "docs/operations/backup.md").read_text().partition("## A drill of ten minutes")[2]
+    (block,) = re.findall(r"^```shell\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    *lines, serve = block.splitlines()
+    assert serve.startswith("homeport serve --data drill/hub")
+    script = "\n".join(re.sub("^homeport", f"{sys.executable} -m homeport", line) for line in lines)
+    environment = clean_environment()
+    done = subprocess.run(
+        ["sh", "-ec", script], cwd=tmp_path, env=environment, check=False, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("0 errors, 0 warnings\n")
+    assert len(lines) == 6
+
+
+def test_the_settings_that_the_page_on_backups_moves_to_can_be_set(tmp_path: Path) -> None:
+    page = (ROOT / "docs/operations/backup.md").read_text()
+    (block,) = re.findall(r"^ *```toml\n(.*?)^ *```$", page, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "new.toml"
+    file.write_text(textwrap.dedent(block))
+    assert load({"HOMEPORT_CONFIG": str(file)}).blob_url == "s3://hub-blobs"
 
 
 def test_the_targets_of_the_readme_exist() -> None:
