@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from homeport.settings import DEFAULTS, Settings
 from tests.home import Home, clean_environment, running_server
 
 _numbers = itertools.count(1)
@@ -24,8 +25,10 @@ class Place:
 
     @classmethod
     def of(cls, home: Home) -> "Place":
-        url = home.settings.database_url
-        return cls(home.settings.data, **({"HOMEPORT_DATABASE_URL": url} if url else {}))
+        names = [name for name in Settings.__struct_fields__ if name.startswith(("database_", "valkey_", "blob_"))]
+        values = {name: getattr(home.settings, name) for name in names}
+        set_ = {name: value for name, value in values.items() if value != getattr(DEFAULTS, name)}
+        return cls(home.settings.data, **{f"HOMEPORT_{name.upper()}": str(value) for name, value in set_.items()})
 
     def run(self, *arguments: object, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -3,6 +3,7 @@
 Each has a connection of its own, without the limits of time that requests have.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -30,7 +31,11 @@ from homeport.storage.db.contents import (
 from homeport.storage.db.database import to_microseconds, utcnow
 from homeport.storage.db.marks import FILLING, MOVED
 
-LOCK_TIMEOUT_MS = 30_000
+LOCK_TRIES = 120
+LOCK_TIMEOUT_MS = 300
+"""Of one table in one try; shorter than PostgreSQL waits (`deadlock_timeout`) before it ends somebody's transaction."""
+LOCK_PAUSE_S = 0.2
+
 BATCH_ROWS_OF_BYTES = 32
 """Of a table with contents: a manifest may have four mebibytes."""
 
@@ -111,10 +116,23 @@ async def postgres_snapshot(url: str, *, is_locked: bool, with_store: bool) -> A
 
 
 async def _lock(connection: Any) -> None:
-    await connection.execute("begin")
-    await connection.execute(f"set local lock_timeout = {LOCK_TIMEOUT_MS}")
-    names = [table.name for table in await _list_tables(connection, with_store=True)]
-    await connection.execute(f"lock table {', '.join(names)} in share row exclusive mode")
+    """Lock every table against writes. Requests take theirs in other orders: who cannot have all lets go of all.
+
+    Raises:
+        DatabaseUnavailable: the hub is written to so much that there is no moment for it.
+    """
+    for _ in range(LOCK_TRIES):
+        await connection.execute("begin")
+        try:
+            await connection.execute(f"set local lock_timeout = {LOCK_TIMEOUT_MS}")
+            names = [table.name for table in await _list_tables(connection, with_store=True)]
+            await connection.execute(f"lock table {', '.join(names)} in share row exclusive mode")
+            await connection.execute("set local lock_timeout = 0")
+            return
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+            await connection.execute("rollback")
+            await asyncio.sleep(LOCK_PAUSE_S)
+    raise DatabaseUnavailable("too much is written to lock it: stop the servers")
 
 
 class PostgresPlace:
