@@ -229,11 +229,11 @@ def test_a_migration_that_gives_way_to_a_request_goes_on(
     settings = settings_of(tmp_path / "hub", new_database("postgres"))
     upgrade, tries = migrating._upgrade, []
 
-    def give_way_once(connection: Any) -> None:
+    def give_way_once(connection: Any, to: str) -> None:
         tries.append(connection)
         if len(tries) == 1:
             connection.exec_driver_sql("do $$ begin raise sqlstate '40P01'; end $$")
-        upgrade(connection)
+        upgrade(connection, to)
 
     monkeypatch.setattr(migrating, "_upgrade", give_way_once)
     assert asyncio.run(migrate(settings))

@@ -16,6 +16,7 @@ from homeport.storage.db.records import Blob
 
 OF_THE_PLACE = {
     "alembic_version": "which schema it is, which a backup says by itself",
+    "schema_support": "which programs the schema is for: written as it is migrated",
     "job_turns": "when a job is due again: at a new place each may begin at once",
     MOVED: "that the hub has gone",
     FILLING: "that a hub is coming",

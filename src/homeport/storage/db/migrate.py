@@ -66,8 +66,8 @@ def fit(version: str | None, oldest: str | None) -> Fit:
     return Fit.NEWER if oldest is not None and oldest <= HEAD else Fit.TOO_NEW
 
 
-async def migrate(settings: Settings, *, to: str = HEAD) -> bool:
-    """Bring the schema to a revision, unless it is beyond it already; whether there was anything to do.
+async def migrate(settings: Settings, *, to: str = "head") -> bool:
+    """Bring the schema to a revision, the newest as a rule, unless it is beyond it already; whether there was anything to do.
 
     Raises:
         DatabaseUnavailable
