@@ -67,7 +67,7 @@ def fit(version: str | None, oldest: str | None) -> Fit:
 
 
 async def migrate(settings: Settings, *, to: str = "head") -> bool:
-    """Bring the schema to a revision, the newest as a rule, unless it is beyond it already; whether there was anything to do.
+    """Bring the schema to a revision, unless it is beyond it already; whether there was anything to do.
 
     Raises:
         DatabaseUnavailable
