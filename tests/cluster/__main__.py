@@ -55,15 +55,17 @@ def main() -> int:
     print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="homeport-cluster-") as folder:
         book = Book()
-        with Receiver().running() as receiver, running_cluster(Path(folder)) as cluster:
+        with (
+            _keeping(Path(folder), options.keep),
+            Receiver().running() as receiver,
+            running_cluster(Path(folder)) as cluster,
+        ):
             print(f"three workers run after {time.monotonic() - began_at:.0f} s", flush=True)
             with _timed("the scene is set"):
                 scene = _set_the_scene(cluster, receiver)
             outcome = asyncio.run(_run(cluster, book, scene, receiver, options))
         if processes := left_over(cluster.sessions):
             book.wrong.append(f"processes are left: {processes}")
-        if options.keep:
-            _keep(Path(folder), options.keep)
     print("\n".join(book.problems[:50]))
     print(
         f"cluster: {book.acknowledged} acknowledged, {len(book.lost)} lost, {len(book.wrong)} wrong, "
@@ -171,10 +173,19 @@ def _clients(
     ]
 
 
-def _keep(folder: Path, kept: Path) -> None:
-    kept.mkdir(parents=True, exist_ok=True)
-    for log in (*folder.glob("*.log"), *folder.glob("nginx/*.log"), folder / "postgres/log"):
-        shutil.copy(log, kept)
+@contextlib.contextmanager
+def _keeping(folder: Path, kept: Path | None) -> Iterator[None]:
+    """Copy the logs at the end, however it ends; where it breaks off, show what nginx had to say last."""
+    try:
+        yield
+    except Exception:
+        print("".join((folder / "nginx/error.log").read_text().splitlines(keepends=True)[-10:]))
+        raise
+    finally:
+        if kept:
+            kept.mkdir(parents=True, exist_ok=True)
+            for log in (*folder.glob("*.log"), *folder.glob("nginx/*.log"), folder / "postgres/log"):
+                shutil.copy(log, kept)
 
 
 if __name__ == "__main__":
