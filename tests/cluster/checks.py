@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
 
 from homeport.core.access import OPERATOR
+from homeport.storage.db.database import utcnow
 from tests.cluster.book import SETTLES_AFTER_S, Book
 from tests.cluster.clients import Client, Manager, Pusher, deed_of
 from tests.cluster.door import Door, Unanswered, Wrong
@@ -80,8 +81,9 @@ class Reader:
         """Of each acknowledged deed exactly one; of what was asked for and not answered one at most."""
         account = client.organization if isinstance(client, Manager) else client.user.name
         found: Counter[Any] = Counter()
+        until = utcnow().isoformat()  # logins that come meanwhile push nothing onto the next page
         for page in range(1, 1000):
-            parameters = {"page": page, "page_size": 100}
+            parameters = {"page": page, "page_size": 100, "to": until}
             logs = (await client.hub("GET", f"/v2/auditlogs/{account}", params=parameters, ok=(200,))).json()["logs"]
             found.update(
                 deed_of(event) for event in logs if event["action"] in ACTIONS and event["actor"] != OPERATOR.name
