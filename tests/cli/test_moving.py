@@ -1,5 +1,6 @@
 """A hub moves to another database and another store: every answer stays the same, and nothing is lost on the way."""
 
+import contextlib
 import json
 import os
 import re
@@ -380,6 +381,16 @@ def test_a_hub_with_a_missing_blob_stays_unless_it_may_go_without(new_place: New
     old.ok("user", "list")
     assert old.run("move", "--settings", file, "--incomplete").returncode == 1
     assert missing.name.rpartition("-")[2] in new.refuses("fsck")
+
+
+def test_a_hub_that_a_newer_version_has_migrated_is_moved_by_that_version(new_place: NewPlace) -> None:
+    old, new = new_place("sqlite"), new_place("sqlite")
+    old.ok("migrate")
+    with contextlib.closing(sqlite3.connect(old.data / "homeport.db")) as connection:
+        connection.execute("update alembic_version set version_num = '9999'")
+        connection.commit()
+    assert "of a newer Homeport" in old.refuses("move", "--settings", settings_file(new))
+    old.ok("user", "list")
 
 
 @pytest.mark.parametrize(

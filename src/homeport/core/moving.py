@@ -25,7 +25,7 @@ from homeport.core.copying import (
     prepare_place,
 )
 from homeport.core.services import Services
-from homeport.errors import HubMoved, NotMoved, PlaceTaken
+from homeport.errors import ContentsUnfit, HubMoved, NotMoved, PlaceTaken
 from homeport.settings import Settings
 from homeport.storage.backup import Problems
 from homeport.storage.blobs.opening import open_store
@@ -74,6 +74,8 @@ async def move(services: Services, target: Settings, progress: Progress, *, is_c
         _opened(services.settings, target) as new,
         open_snapshot(services.settings, is_locked=True, with_store=keeps_store) as snapshot,
     ):
+        if snapshot.revision != HEAD:
+            raise ContentsUnfit("the hub is of a newer Homeport: move it with that one")
         if new.hub is not None:
             measured = await measure(blobs_of(snapshot))
             progress.begin("blobs", count=measured.count, size_bytes=measured.size_bytes)
