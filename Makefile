@@ -18,7 +18,7 @@ serve: $(VENV)/run.stamp ## Set up and run a hub on http://127.0.0.1:8000 (ARGS=
 seed: $(VENV)/run.stamp ## Make a demo organization with images in ./homeport-data
 	@$(BIN)/homeport seed $(ARGS)
 
-test: $(VENV)/dev.stamp ## Set up and run the tests on SQLite and PostgreSQL (ARGS=tests/unit)
+test: $(VENV)/dev.stamp ## Set up and run the tests, with SQLite and with PostgreSQL, S3 and Valkey (ARGS=tests/unit)
 	@$(BIN)/python -m pytest $(or $(ARGS),--numprocesses=auto --dist=loadscope)
 
 lint: $(VENV)/dev.stamp ## Check format, style, types and the directions of imports

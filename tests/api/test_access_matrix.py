@@ -242,11 +242,11 @@ def an_assigned_group(place: Place, caller: Caller) -> dict[str, str]:
 
 def no_webhook(place: Place, caller: Caller) -> dict[str, str]:
     """A repository has no more than 20 of them."""
-    run(
-        place.home,
-        "delete from webhooks where repository_id = :id",
-        id=place.home.repository_id(place.repository),
-    )
+    id_ = place.home.repository_id(place.repository)
+    # In the order that a job takes them in, too.
+    webhooks = "select id from webhooks where repository_id = :id"
+    run(place.home, f"delete from webhook_targets where webhook_id in ({webhooks})", id=id_)
+    run(place.home, "delete from webhooks where repository_id = :id", id=id_)
     return {}
 
 

@@ -70,8 +70,11 @@ class Scene(Owned):
         return self.hub.post(f"{self.url}/delete-tags", json={"filter": filter_, "dry_run": dry_run})
 
     def state(self) -> dict[str, Any]:
-        """Every tag as the Hub shows it, with what it leads to."""
-        tags = {tag["name"]: tag for tag in self.hub.get(f"{self.url}/tags?page_size=100").json()["results"]}
+        """Every tag as the Hub shows it, with what it leads to; not when it was pulled, which this does itself."""
+        shown = self.hub.get(f"{self.url}/tags?page_size=100").json()["results"]
+        tags = {tag["name"]: {**tag, "tag_last_pulled": None} for tag in shown}
+        for tag in tags.values():
+            tag["images"] = [{**image, "last_pulled": None} for image in tag["images"]]
         digests = (self.image_of_v1, self.child, self.inner, self.outer)
         there = {what.digest: self.client.head(f"{self.registry_url}/manifests/{what.digest}") for what in digests}
         layers = {str(layer): self.client.head(f"{self.registry_url}/blobs/{digest_of(layer)}") for layer in LAYERS}
