@@ -126,7 +126,7 @@ class Home:
         self._portal = portal
         self._opened = portal.wrap_async_context_manager(open_services(settings))
         self.services = self._opened.__enter__()
-        # No job runs beside these services: they go by what they remember, as the server does whose job reads revocations.
+        # No job reads revocations here: they go by what they remember all the same, as a server does that has the job.
         self.services.authenticator._caught_up_at = math.inf
         self._clients: list[httpx.Client] = []
         self.anonymous = self.client()
