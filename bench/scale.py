@@ -86,7 +86,7 @@ class Filling:
                 create table sim_manifests as select id as manifest_id, repository_id, digest,
                     row_number() over (partition by repository_id order by id) - 1 as number from manifests
                 """,
-            "an index of them": "create index on sim_manifests (repository_id, number)",
+            "what is known of them": "analyze sim, sim_names, sim_manifests",
             "references": f"""
                 insert into manifest_references (manifest_id, position, repository_id, kind, digest, media_type,
                     size_bytes, os_features, features)
@@ -114,12 +114,13 @@ class Filling:
             "tags": f"""
                 insert into tags (repository_id, name, manifest_id, created_at, created_by, updated_at, updated_by,
                     version_key)
-                select sim.repository_id, sim_names.name, manifest_id, :now + place, {FIRST_ACCOUNT + 1}, :now + place,
+                select repository_id, name, manifest_id, :now + place, {FIRST_ACCOUNT + 1}, :now + place,
                     {FIRST_ACCOUNT + 1}, version_key
-                from sim cross join lateral generate_series(0, tags - 1) as series(place)
+                from sim_manifests join sim using (repository_id)
+                cross join lateral generate_series(
+                    number * {TAGS_PER_MANIFEST}, least(number * {TAGS_PER_MANIFEST} + {TAGS_PER_MANIFEST - 1}, tags - 1)
+                ) as series(place)
                 join sim_names using (place)
-                join sim_manifests on sim_manifests.repository_id = sim.repository_id
-                    and sim_manifests.number = place / {TAGS_PER_MANIFEST}
                 """,
             "moves": """
                 insert into tag_moves (repository_id, name, digest, moved_at, moved_by)
