@@ -133,7 +133,8 @@ def test_the_deeds_of_one_deactivation_are_one_transaction(provider: Provisioned
     for statement in make:
         run(home, statement.format(name=user.name))
     try:
-        assert provider.set(resource, active=False).status_code == 500
+        # A trigger that refuses is what a hub that has moved has on SQLite.
+        assert provider.set(resource, active=False).status_code == (503 if home.settings.is_sqlite else 500)
     finally:
         for statement in drop:
             run(home, statement)
