@@ -8,7 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.home import ADMIN_PASSWORD, OCI_MANIFEST, push_image, running_server
+from tests.conftest import NewHome
+from tests.home import ADMIN_PASSWORD, OCI_MANIFEST, PASSWORD, push_image, running_server, unique
+from tests.inviting import Inviting, an_address, last_link
 
 HUB, REGISTRY, TOKENS = "hub.example.com", "registry.example.com:8443", "auth.example.com"
 OWN_HOSTS = {
@@ -167,11 +169,24 @@ def test_a_token_service_alone_leaves_the_registry_with_the_hub(tmp_path: Path) 
     assert challenge == f'Bearer realm="https://{TOKENS}/token",service="{HUB}"'
 
 
-def test_who_makes_an_account_is_told_the_registrys_host(tmp_path: Path) -> None:
+def test_who_starts_the_server_is_told_the_registrys_host(tmp_path: Path) -> None:
     with running_server(tmp_path / "hub", **OWN_HOSTS):
         shown = (tmp_path / "hub.log").read_text()
     assert f"docker login {REGISTRY} --username admin" in shown
     assert f"docker push {REGISTRY}/admin/busybox" in shown
+
+
+def test_who_is_invited_comes_to_the_hub_and_is_told_the_registrys_host(new_home: NewHome) -> None:
+    with new_home("sqlite", **OWN_HOSTS) as home:
+        acme, address, name = Inviting.of(home), an_address(), unique("new-")
+        acme.invite(address)
+        link = last_link(home, address)
+        assert link.url.startswith(f"https://{HUB}/invites/")
+        form = {"token": link.token, "username": name, "full_name": "", "password": PASSWORD}
+        with httpx.Client(base_url=home.url, headers={"host": HUB}) as client:
+            page = client.post(f"/invites/{link.id}/join", data=form)
+    assert page.status_code == 200, page.text
+    assert f"docker login {REGISTRY} --username {name}" in page.text
 
 
 def _urls(found: Any) -> set[str]:
