@@ -12,6 +12,7 @@ The tables are for docs/operations/scale.md.
 
 import argparse
 import asyncio
+import contextlib
 import json
 import re
 import statistics
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -193,8 +194,7 @@ async def prepare(url: str, data: Path, filling: Filling, repositories: int) -> 
         await fill(db, Town(repositories), is_postgres=True)
     finally:
         await db.close()
-    connection = await asyncpg.connect(url)
-    try:
+    async with _connected(url) as connection:
         # Without a look at what rows refer to: that takes most of the time, and what is written here is right.
         await connection.execute("set synchronous_commit = off; set work_mem = '512MB'")
         await connection.execute("set session_replication_role = replica")
@@ -221,8 +221,6 @@ async def prepare(url: str, data: Path, filling: Filling, repositories: int) -> 
             FIRST_ACCOUNT + 1,
         )
         await connection.execute("vacuum analyze")
-    finally:
-        await connection.close()
 
 
 _LARGE = [
@@ -400,46 +398,47 @@ def _ways(plans: list[dict[str, Any]]) -> str:
 
 async def sizes(url: str) -> list[tuple[str, int, int, int]]:
     """Tables with their rows, and the bytes of the table and of its indexes; the largest first."""
-    connection = await asyncpg.connect(url)
-    try:
+    async with _connected(url) as connection:
         rows = await connection.fetch(
             """
             select relname, reltuples::bigint as rows, pg_table_size(oid) as bytes, pg_indexes_size(oid) as index_bytes
-            from pg_class where relkind in ('r', 'm') and relnamespace = 'public'::regnamespace
+            from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace
             order by pg_total_relation_size(oid) desc limit 14
             """
         )
-        return [tuple(row) for row in rows]
-    finally:
-        await connection.close()
+    return [tuple(row) for row in rows]
 
 
 async def names(url: str) -> tuple[str, str, str]:
     """The organization, its largest repository, and its member."""
-    connection = await asyncpg.connect(url)
-    try:
+    async with _connected(url) as connection:
         accounts = await connection.fetch("select name from accounts where id in ($1, $2) order by id", *_OURS)
         repository = await connection.fetchval("select name from repositories where id = $1", LARGEST)
-        return accounts[0][0], repository, accounts[1][0]
-    finally:
-        await connection.close()
+    return accounts[0][0], repository, accounts[1][0]
 
 
 _OURS = (FIRST_ACCOUNT, FIRST_ACCOUNT + 1)
 
 
-async def set_explaining(url: str, *, is_on: bool) -> None:
+async def explain_from_now_on(url: str) -> None:
+    """Have PostgreSQL write the plans of new connections into its log."""
+    values = {
+        "session_preload_libraries": "auto_explain",
+        "auto_explain.log_min_duration": "0",
+        "auto_explain.log_analyze": "on",
+        "auto_explain.log_timing": "off",
+        "auto_explain.log_format": "json",
+    }
+    async with _connected(url) as connection:
+        for name, value in values.items():
+            await connection.execute(f"alter role postgres set {name} = '{value}'")
+
+
+@contextlib.asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(url)
     try:
-        values = {
-            "session_preload_libraries": "'auto_explain'",
-            "auto_explain.log_min_duration": "0",
-            "auto_explain.log_analyze": "on",
-            "auto_explain.log_timing": "off",
-            "auto_explain.log_format": "'json'",
-        }
-        for name, value in values.items():
-            await connection.execute(f"alter role postgres set {name} = {value}" if is_on else "select 1")
+        yield connection
     finally:
         await connection.close()
 
@@ -482,7 +481,7 @@ def run(folder: Path, arguments: argparse.Namespace) -> None:
                 return visit(hub)
 
         times = serving(lambda hub: measure(hub, asked))
-        asyncio.run(set_explaining(url, is_on=True))
+        asyncio.run(explain_from_now_on(url))
         log = postgres.log.read_text
         plans = serving(lambda hub: explain(hub, asked, log))
         found = asyncio.run(sizes(url))
