@@ -260,7 +260,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Positive, Meta(description="Failed logins from one address within `login_attempts_window`.")
     ] = 50
     login_attempts_window: Annotated[
-        Positive, Meta(description="Seconds over which failed logins count; each worker counts those that it saw.")
+        Positive,
+        Meta(
+            description="Seconds over which failed logins count; without `valkey_url` each worker counts those that it "
+            "saw."
+        ),
     ] = 600
     rate_limit_anonymous: Annotated[
         Limit,
